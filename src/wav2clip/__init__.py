@@ -1,0 +1,1 @@
+"""Sound in the space of pictures and words."""

@@ -1,0 +1,128 @@
+"""The Wav2CLIP network: an 18-layer residual network over the spectrogram, and its projection.
+
+Residual network: He et al. 2016 (arXiv 1512.03385), basic blocks 2-2-2-2, one input channel.
+Module names are those of the published checkpoint, so its tensors load without renaming.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Dimensions of the network.
+
+    Attributes:
+        planes: channels of the four stages; the last is the size of the encoder's output.
+        blocks: basic blocks of each stage.
+        projection: width of the hidden and of the output layer of the projection, or None for an
+            encoder without one, whose output is the embedding.
+        dropout: probability inside the projection while training (0.1 in the published code).
+    """
+
+    planes: tuple[int, int, int, int] = (64, 128, 256, 512)
+    blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
+    projection: int | None = 512
+    dropout: float = 0.1
+
+    @property
+    def dimension(self) -> int:
+        """Size of an embedding."""
+        return self.projection or self.planes[-1]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm and a shortcut; ReLU after the sum."""
+
+    def __init__(self, width: int, planes: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or width != planes:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(width, planes, 1, stride, bias=False), nn.BatchNorm2d(planes)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = torch.relu_(self.bn1(self.conv1(x)))
+        return torch.relu_(self.bn2(self.conv2(y)) + shortcut)
+
+
+class ResNet(nn.Module):
+    """Standardised spectrogram (batch, bins, columns) to features (batch, planes[-1])."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        stem = config.planes[0]
+        self.conv1 = nn.Conv2d(1, stem, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        width = stem
+        for stage, (planes, blocks) in enumerate(
+            zip(config.planes, config.blocks, strict=True), start=1
+        ):
+            stride = 1 if stage == 1 else 2
+            layers = [BasicBlock(width, planes, stride)]
+            layers += [BasicBlock(planes, planes, 1) for _ in range(blocks - 1)]
+            self.add_module(f"layer{stage}", nn.Sequential(*layers))
+            width = planes
+        self.stages = len(config.planes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        x = spectrogram.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+        x = self.maxpool(torch.relu_(self.bn1(self.conv1(x))))
+        for stage in range(1, self.stages + 1):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return x.mean(dim=(2, 3))
+
+
+class Projection(nn.Module):
+    """The two-layer perceptron that maps the encoder's features into the space of CLIP."""
+
+    def __init__(self, features: int, dimension: int, dropout: float) -> None:
+        super().__init__()
+        self.sequential = nn.Sequential(
+            nn.Linear(features, dimension),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(dimension, dimension),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        projected: Tensor = self.sequential(features)
+        return projected
+
+
+class AudioNetwork(nn.Module):
+    """Residual network and projection, with the tensor names of the published checkpoint.
+
+    Weights are kept channels-last, the layout in which the CPU's and the GPU's convolutions are
+    fastest (``benchmarks/embed.py`` shows by how much).
+    """
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or EncoderConfig()
+        self.audio_encoder = ResNet(self.config)
+        self.audio_transform: Projection | None = None
+        if self.config.projection is not None:
+            self.audio_transform = Projection(
+                self.config.planes[-1], self.config.projection, self.config.dropout
+            )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """Embeddings (batch, dimension) of standardised spectrograms (batch, bins, columns)."""
+        features: Tensor = self.audio_encoder(spectrogram)
+        return features if self.audio_transform is None else self.audio_transform(features)
