@@ -1,0 +1,250 @@
+"""Weights on disk: the published layout, and the project's own.
+
+The published checkpoint is a flat dict of tensors saved by ``torch.save``. The project's own is a
+folder with ``model.safetensors`` and ``config.json``; the tensor names are the same, and the config
+carries dimensions, preprocessing, licence and provenance. Neither ever executes anything: ``.pt``
+files are read with ``weights_only=True``, and a file that needs more is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from wav2clip.errors import CheckpointError
+from wav2clip.files import atomic_path, display
+from wav2clip.models.encoder import AudioNetwork, EncoderConfig
+from wav2clip.models.frontend import FrontendConfig
+
+FORMAT = "wav2clip-audio/1"
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+_WINDOW = "audio_encoder.spectrogram.window"
+_MEAN = "audio_mean"
+_PREFIXES = ("audio_encoder.", "audio_transform.")
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """What a checkpoint says about itself.
+
+    Attributes:
+        frontend: preprocessing.
+        encoder: dimensions of the network.
+        space: name of the embedding space that it was distilled into.
+        licence: SPDX identifier, or a sentence where there is none.
+        provenance: free JSON: data, recipe, metrics, addresses.
+    """
+
+    frontend: FrontendConfig = field(default_factory=FrontendConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    space: str = "clip-vit-b-32"
+    licence: str = "unknown"
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network that is ready to use, in evaluation mode, float32, on the CPU.
+
+    Attributes:
+        network: residual network and projection.
+        config: see :class:`AudioConfig`.
+        mean: (dimension,) float32, mean of unit-length audio embeddings of the training data, or None
+            where the checkpoint has none.
+        fingerprint: 16 hexadecimal digits that change when any weight or the preprocessing changes.
+    """
+
+    network: AudioNetwork
+    config: AudioConfig
+    mean: NDArray[np.float32] | None
+    fingerprint: str
+
+
+PUBLISHED = AudioConfig(
+    licence="CC-BY-4.0",
+    provenance={
+        "paper": "Wu, Seetharaman, Kumar, Bello: Wav2CLIP, ICASSP 2022, arXiv 2110.11499",
+        "data": "VGGSound",
+    },
+)
+"""Config of the published checkpoint, which carries none itself."""
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Load the project's folder (or the ``.safetensors`` in it), or a published ``.pt``.
+
+    Raises:
+        CheckpointError: missing, damaged or unsafe file, missing or misshapen tensors, or
+            preprocessing that differs from what the layout defines.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors" and path.is_file():
+        path = path.parent
+    if path.is_dir():
+        config, tensors = _read_config(path / CONFIG_FILE), _read_safetensors(path / WEIGHTS_FILE)
+    else:
+        config, tensors = PUBLISHED, _read_torch(path)
+    _check_window(tensors.pop(_WINDOW, None), path)
+    mean = tensors.pop(_MEAN, None)
+    return Checkpoint(
+        network=build_network(config.encoder, tensors, display(path)),
+        config=config,
+        mean=None if mean is None else mean.float().numpy(),
+        fingerprint=fingerprint(config, tensors),
+    )
+
+
+def save_checkpoint(
+    folder: str | Path,
+    network: AudioNetwork,
+    config: AudioConfig,
+    mean: NDArray[np.float32] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> Path:
+    """Write ``config.json`` and ``model.safetensors``, each under its name only when whole.
+
+    Args:
+        folder: made if it is not there.
+        network: its floating-point tensors are stored as ``dtype``.
+        config: stored as JSON, with the format's name and version.
+        mean: see :class:`Checkpoint`; stored in float32.
+        dtype: float16 halves the file; embeddings change by less than 1e-3 of their length.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: tensor.detach().cpu().contiguous().to(dtype if tensor.is_floating_point() else None)
+        for name, tensor in network.state_dict().items()
+    }
+    if mean is not None:
+        tensors[_MEAN] = torch.as_tensor(np.asarray(mean, np.float32)).contiguous()
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    document = {"format": FORMAT, **asdict(config)}
+    with atomic_path(folder / CONFIG_FILE) as temporary:
+        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return folder
+
+
+def build_network(
+    config: EncoderConfig, tensors: Mapping[str, Tensor], name: str = "checkpoint"
+) -> AudioNetwork:
+    """A network in evaluation mode with these weights; names outside the network are left alone."""
+    network = AudioNetwork(config)
+    expected = network.state_dict()
+    own = {key: value for key, value in tensors.items() if key.startswith(_PREFIXES)}
+    # num_batches_tracked counts training steps and takes no part in evaluation.
+    missing = [k for k in expected if k not in own and not k.endswith("num_batches_tracked")]
+    wrong = [k for k, v in own.items() if k in expected and v.shape != expected[k].shape]
+    unknown = [k for k in own if k not in expected]
+    if missing or wrong or unknown:
+        problems = [
+            *(f"{key} is missing" for key in missing[:3]),
+            *(
+                f"{key} is {tuple(own[key].shape)}, expected {tuple(expected[key].shape)}"
+                for key in wrong[:3]
+            ),
+            *(f"{key} is not part of the network" for key in unknown[:3]),
+        ]
+        raise CheckpointError(
+            f"{name}: {len(missing) + len(wrong) + len(unknown)} tensors do not fit the Wav2CLIP "
+            f"layout: {'; '.join(problems)}. Is it a Wav2CLIP audio checkpoint?"
+        )
+    bad = [k for k, v in own.items() if v.is_floating_point() and not bool(v.isfinite().all())]
+    if bad:
+        raise CheckpointError(f"{name}: {bad[0]} holds NaN or infinity; the file is damaged")
+    network.load_state_dict(own, strict=False)
+    return network.eval().requires_grad_(False)
+
+
+def fingerprint(config: AudioConfig, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over preprocessing, dimensions and every tensor of the network, 16 digits of it."""
+    shape = {"frontend": asdict(config.frontend), "encoder": asdict(config.encoder)}
+    digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
+    for name in sorted(tensors):
+        if name.startswith(_PREFIXES) and tensors[name].is_floating_point():
+            # Hashing float32 values makes a .pt and its float32 safetensors copy the same model.
+            digest.update(name.encode() + b"\0")
+            digest.update(tensors[name].detach().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{display(path)}: no such file; expected a .pt checkpoint or a folder with "
+            f"{CONFIG_FILE} and {WEIGHTS_FILE}"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{display(path)}: refused, it is no plain dict of tensors: loading it could execute "
+            "code. Save the state dict alone and try again"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{display(path)}: damaged or no PyTorch file ({error})") from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{display(path)}: holds a {type(content).__name__}, expected a dict of tensors"
+        )
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(
+            f"{display(path)}: its dict holds no tensors but {sorted(map(str, content))[:5]}; "
+            "expected names like audio_encoder.conv1.weight"
+        )
+    return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{display(path)}: missing or damaged ({error})") from error
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def _read_config(path: Path) -> AudioConfig:
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        if document.pop("format") != FORMAT:
+            raise CheckpointError(f"{display(path)}: format is not {FORMAT}; update wav2clip?")
+        encoder = document.pop("encoder")
+        return AudioConfig(
+            frontend=FrontendConfig(**document.pop("frontend")),
+            encoder=EncoderConfig(
+                **{k: tuple(v) if isinstance(v, list) else v for k, v in encoder.items()}
+            ),
+            **document,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{display(path)}: missing or not valid ({error!r})") from error
+
+
+def _check_window(window: Tensor | None, path: Path) -> None:
+    if window is None:
+        return
+    expected = torch.hann_window(PUBLISHED.frontend.n_fft)
+    if window.shape != expected.shape or not torch.allclose(window.float(), expected, atol=1e-5):
+        raise CheckpointError(
+            f"{display(path)}: its spectrogram window is no periodic Hann window of "
+            f"{len(expected)} samples; the checkpoint was trained with other preprocessing"
+        )
