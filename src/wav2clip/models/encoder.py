@@ -6,10 +6,13 @@ Module names are those of the published checkpoint, so its tensors load without 
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,51 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, spectrogram: Tensor) -> Tensor:
+        return self.feature_map(spectrogram).mean(dim=(2, 3))
+
+    def feature_map(self, spectrogram: Tensor) -> Tensor:
+        """Features before pooling: (batch, planes[-1], ceil(bins / 32), ceil(columns / 32))."""
         x = spectrogram.unsqueeze(1).contiguous(memory_format=torch.channels_last)
         x = self.maxpool(torch.relu_(self.bn1(self.conv1(x))))
         for stage in range(1, self.stages + 1):
             x = self.get_submodule(f"layer{stage}")(x)
-        return x.mean(dim=(2, 3))
+        return x
+
+    def forward_pieces(self, pieces: Iterable[Tensor], columns: int = 2048) -> Tensor:
+        """Features (1, planes[-1]) of a spectrogram given in pieces (1, bins, any), in bounded memory.
+
+        Equal to :meth:`forward` of the whole but for rounding. A cell of the feature map sees 217
+        columns to either side of its centre, and centres are 32 columns apart. So the spectrogram
+        is taken in chunks of ``columns`` (a multiple of 32) with a margin of :data:`MARGIN` columns
+        on either side, whose own cells are left out of the average.
+        """
+        total, cells = torch.zeros(()), 0
+        for chunk, first, last in _chunks(pieces, columns):
+            kept = self.feature_map(chunk)[..., first:last]
+            total = total + kept.double().sum(dim=(2, 3))
+            cells += kept.shape[2] * kept.shape[3]
+        return (total / cells).to(chunk.dtype)
+
+
+STRIDE = 32
+"""Columns of the spectrogram between the centres of neighbouring cells of the feature map."""
+
+MARGIN = 7 * STRIDE
+"""Columns that a chunk needs on either side: the reach of a cell, 217, rounded up to cells."""
+
+
+def _chunks(pieces: Iterable[Tensor], columns: int) -> Iterator[tuple[Tensor, int, int | None]]:
+    """Overlapping chunks of a spectrogram, and the range of cells to keep of each."""
+    held: Tensor | None = None
+    start = 0  # columns of margin at the front of what is held
+    for piece in pieces:
+        held = piece if held is None else torch.cat((held, piece), dim=-1)
+        while held.shape[-1] > start + columns + MARGIN:
+            end = start + columns
+            yield held[..., : end + MARGIN], start // STRIDE, end // STRIDE
+            held, start = held[..., end - MARGIN :], MARGIN
+    if held is not None:
+        yield held, start // STRIDE, None
 
 
 class Projection(nn.Module):
@@ -124,5 +167,31 @@ class AudioNetwork(nn.Module):
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Embeddings (batch, dimension) of standardised spectrograms (batch, bins, columns)."""
-        features: Tensor = self.audio_encoder(spectrogram)
+        return self.project(self.audio_encoder(spectrogram))
+
+    def project(self, features: Tensor) -> Tensor:
+        """Embeddings (batch, dimension) of pooled features (batch, planes[-1])."""
         return features if self.audio_transform is None else self.audio_transform(features)
+
+    def fold_batch_norm(self) -> AudioNetwork:
+        """A copy for inference whose batch norms are merged into the convolutions before them.
+
+        The same function but for rounding, with fewer passes over memory. It cannot be trained.
+        """
+        folded = copy.deepcopy(self).eval()
+        encoder = folded.audio_encoder
+        _fold(encoder, "conv1", "bn1")
+        for block in encoder.modules():
+            if isinstance(block, BasicBlock):
+                _fold(block, "conv1", "bn1")
+                _fold(block, "conv2", "bn2")
+                if isinstance(block.downsample, nn.Sequential):
+                    block.downsample = fuse_conv_bn_eval(block.downsample[0], block.downsample[1])
+        return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _fold(module: nn.Module, convolution: str, norm: str) -> None:
+    setattr(
+        module, convolution, fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+    )
+    setattr(module, norm, nn.Identity())

@@ -6,7 +6,7 @@ its code release): 16 kHz, a 512-point FFT, hop 353, log(S + 1e-7), division by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,45 +68,49 @@ class Frontend(nn.Module):
         # The window is derived, not learnt: it is not part of the project's checkpoints.
         self.register_buffer("window", torch.hann_window(self.config.n_fft), persistent=False)
 
-    def forward(self, wave: Tensor) -> Tensor:
-        """Log power spectrogram, not yet standardised.
+    def power(self, wave: Tensor) -> Tensor:
+        """Power spectrogram (batch, bins, columns) of (batch, samples) float32.
 
-        Args:
-            wave: (batch, samples) float32. Fewer than ``config.min_samples`` samples are padded with
-                zeros on the right, because reflect padding is undefined there.
-
-        Returns:
-            (batch, bins, columns) float32, at least ``log(log_offset)``.
+        Fewer than ``config.min_samples`` samples are padded with zeros on the right, because reflect
+        padding is undefined there.
         """
-        config = self.config
-        missing = config.min_samples - wave.shape[-1]
+        missing = self.config.min_samples - wave.shape[-1]
         if missing > 0:
             wave = nn.functional.pad(wave, (0, missing))
-        spectrum = torch.stft(
-            wave,
-            config.n_fft,
-            hop_length=config.hop_length,
-            window=self.window,
-            center=True,
-            pad_mode="reflect",
-            return_complex=True,
-        )
-        power = spectrum.real.square() + spectrum.imag.square()
-        return power.add_(config.log_offset).log_()
+        edge = self.config.n_fft // 2
+        return self._stft(nn.functional.pad(wave, (edge, edge), mode="reflect"))
 
-    def statistics(self, batches: Iterable[Tensor]) -> Statistics:
-        """Statistics over all windows of one recording, given as batches of waveforms.
+    def forward(self, wave: Tensor) -> Tensor:
+        """Log power spectrogram, not yet standardised, at least ``log(log_offset)``; see :meth:`power`."""
+        return self._log(self.power(wave))
+
+    def stream(self, blocks: Iterable[Tensor], columns: int) -> Iterator[Tensor]:
+        """The spectrogram of :meth:`forward` in pieces (1, bins, <= columns), from blocks (n,).
+
+        Memory is that of one block and one piece, whatever the length of the recording.
+        """
+        hop, size = self.config.hop_length, self.config.n_fft
+        rest = self.window.new_zeros(0)
+        for block in _reflect_padded(blocks, self.config):
+            rest = torch.cat((rest, block))
+            while len(rest) >= size:
+                count = min(columns, 1 + (len(rest) - size) // hop)
+                yield self._log(self._stft(rest[None, : (count - 1) * hop + size]))
+                rest = rest[count * hop :]
+
+    def statistics(self, spectrograms: Iterable[Tensor]) -> Statistics:
+        """Statistics over all pieces of one recording's log spectrogram, or over all its windows.
 
         Sums are kept in float64 and merged pairwise (Chan, Golub and LeVeque 1979), so a ten-hour
-        recording needs one batch of memory and loses no precision.
+        recording needs one piece of memory and loses no precision.
         """
         count, mean, m2 = 0, 0.0, 0.0
-        for batch in batches:
-            x = self(batch).double()
-            n, batch_mean = x.numel(), float(x.mean())
-            batch_m2 = float((x - batch_mean).square().sum())
-            delta, total = batch_mean - mean, count + n
-            m2 += batch_m2 + delta * delta * count * n / total
+        for spectrogram in spectrograms:
+            x = spectrogram.double()
+            n, piece_mean = x.numel(), float(x.mean())
+            piece_m2 = float((x - piece_mean).square().sum())
+            delta, total = piece_mean - mean, count + n
+            m2 += piece_m2 + delta * delta * count * n / total
             mean += delta * n / total
             count = total
         return Statistics(mean, (m2 / (count - 1)) ** 0.5)
@@ -121,6 +125,47 @@ class Frontend(nn.Module):
         """
         if isinstance(scope, Statistics):
             return (spectrogram - scope.mean) / (scope.std + self.config.std_offset)
-        dims = (1, 2) if scope == "recording" else (0, 1, 2)
-        std, mean = torch.std_mean(spectrogram, dim=dims, keepdim=True)
-        return (spectrogram - mean) / (std + self.config.std_offset)
+        if scope == "batch":
+            return self._standardize_one(spectrogram)
+        # Row by row, not over two dimensions at once: for silence the result depends on how the sum
+        # is rounded, and this is the order of the published code for a batch of one.
+        return torch.stack([self._standardize_one(row) for row in spectrogram])
+
+    def _standardize_one(self, x: Tensor) -> Tensor:
+        return (x - x.mean()) / (x.std() + self.config.std_offset)
+
+    def _stft(self, padded: Tensor) -> Tensor:
+        config = self.config
+        spectrum = torch.stft(
+            padded,
+            config.n_fft,
+            hop_length=config.hop_length,
+            window=self.window,
+            center=False,
+            return_complex=True,
+        )
+        return spectrum.real.square() + spectrum.imag.square()
+
+    def _log(self, power: Tensor) -> Tensor:
+        return power.add_(self.config.log_offset).log_()
+
+
+def _reflect_padded(blocks: Iterable[Tensor], config: FrontendConfig) -> Iterator[Tensor]:
+    """A stream with the reflect padding of a centred STFT before its start and after its end."""
+    edge = config.n_fft // 2
+    held = torch.zeros(0)
+    started = False
+    for block in blocks:
+        held = torch.cat((held, block))
+        if len(held) <= config.min_samples + edge:
+            continue
+        if not started:
+            yield held[1 : edge + 1].flip(0)
+            started = True
+        yield held[: -edge - 1]
+        held = held[-edge - 1 :]
+    if not started:
+        held = nn.functional.pad(held, (0, max(0, config.min_samples - len(held))))
+        yield held[1 : edge + 1].flip(0)
+    yield held
+    yield held[-edge - 1 : -1].flip(0)
