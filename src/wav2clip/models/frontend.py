@@ -113,7 +113,7 @@ class Frontend(nn.Module):
             m2 += piece_m2 + delta * delta * count * n / total
             mean += delta * n / total
             count = total
-        return Statistics(mean, (m2 / (count - 1)) ** 0.5)
+        return Statistics(mean, (m2 / max(1, count - 1)) ** 0.5)
 
     def standardize(self, spectrogram: Tensor, scope: Standardize | Statistics) -> Tensor:
         """Subtract the mean, divide by the standard deviation (unbiased) plus ``std_offset``.

@@ -1,0 +1,425 @@
+"""The object that users hold: sound, words and pictures in, comparable vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from wav2clip.audio import io, windows
+from wav2clip.audio.io import Samples, Source
+from wav2clip.embedding.engines import make_engine
+from wav2clip.errors import AudioError, InputError
+from wav2clip.models import registry
+from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
+from wav2clip.models.frontend import Frontend, Standardize
+
+Embeddings = NDArray[np.float32]
+
+WHOLE_SECONDS = 60.0
+"""Recordings up to here go through the network in one piece; longer ones in overlapping chunks with
+the same result, so that memory does not grow with their length."""
+
+_BATCH_COLUMNS = 8 * 227
+# Eight five-second spectrograms: more at once no longer fit the caches and slow a CPU down.
+
+
+class Frames(NamedTuple):
+    """Frame-level embeddings of one recording.
+
+    Attributes:
+        embeddings: (t, dimension) float32.
+        starts: (t,) float64, seconds from the start of the recording to that of each frame.
+    """
+
+    embeddings: Embeddings
+    starts: NDArray[np.float64]
+
+
+class Wav2CLIP:
+    """A loaded model. Safe to share between threads; holds no state between calls.
+
+    Attributes:
+        name: what it was loaded as.
+        fingerprint: 16 hexadecimal digits, another for other weights or preprocessing.
+        config: dimensions, preprocessing, space, licence and provenance of the checkpoint.
+        mean: (dimension,) float32 mean of unit-length audio embeddings, or None; cross-modal scores
+            are centred with it.
+        standardize: ``"recording"`` (each recording alone) or ``"batch"`` (as the published code).
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        name: str = "custom",
+        device: str | torch.device | None = None,
+        engine: str = "torch",
+        towers: str = "builtin",
+        standardize: Standardize = "recording",
+    ) -> None:
+        if standardize not in ("recording", "batch"):
+            raise InputError(f'standardize is {standardize!r}, expected "recording" or "batch"')
+        self.name = name
+        self.fingerprint = checkpoint.fingerprint
+        self.config = checkpoint.config
+        self.mean = checkpoint.mean
+        self.standardize = standardize
+        self.towers_name = towers
+        self._engine = make_engine(engine, checkpoint.network, device)
+        self._frontend = Frontend(checkpoint.config.frontend)
+
+    def __repr__(self) -> str:
+        return f"<Wav2CLIP {self.name} {self.fingerprint}, {self.dimension}-d, {self.config.space}>"
+
+    @property
+    def dimension(self) -> int:
+        """Size of an embedding."""
+        return self.config.encoder.dimension
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz that waveforms are resampled to."""
+        return self.config.frontend.sample_rate
+
+    # Sound ------------------------------------------------------------------------------------
+
+    def embed_audio(
+        self, wave: ArrayLike | Sequence[ArrayLike], sample_rate: int, *, normalize: bool = False
+    ) -> Embeddings:
+        """Embed waveforms that are in memory.
+
+        Args:
+            wave: (n,), (batch, n), or a list of (n,) of unequal lengths, n >= 1; floats nominally in
+                [-1, 1], or integers, which are scaled to it. One channel each.
+            sample_rate: Hz of all of them.
+            normalize: scale embeddings to unit length. The published model's are not.
+
+        Returns:
+            (dimension,) for one waveform, else (batch, dimension); float32. Every row is what the
+            recording gives alone, unless ``standardize`` is ``"batch"``.
+
+        Raises:
+            InputError: a shape, type or rate outside of the above.
+            AudioError: NaN or infinity in a waveform.
+        """
+        waves, single = self._waves(wave, sample_rate)
+        embeddings = _embed_groups(waves, self._embed_equal)
+        embeddings = _unit(embeddings) if normalize else embeddings
+        return embeddings[0] if single else embeddings
+
+    def embed_file(self, source: Source, *, normalize: bool = False) -> Embeddings:
+        """Embed one recording: path, bytes or binary file object of any audio or video container.
+
+        A recording of any length takes bounded memory. Longer ones than :data:`WHOLE_SECONDS` are
+        decoded twice, once for the statistics of their spectrogram.
+
+        Returns:
+            (dimension,) float32.
+
+        Raises:
+            AudioError: it cannot be read, or holds nothing to embed.
+        """
+        short, blocks = self._blocks(source)
+        if short is not None:
+            return self.embed_audio(short, self.sample_rate, normalize=normalize)
+        embedding = self._embed_stream(blocks)
+        return (_unit(embedding) if normalize else embedding)[0]
+
+    def embed_frames(
+        self,
+        wave: ArrayLike,
+        sample_rate: int,
+        frame_seconds: float = 1.0,
+        hop_seconds: float = 1.0,
+        *,
+        normalize: bool = False,
+    ) -> Frames:
+        """Embed windows of one waveform; statistics are shared over the recording.
+
+        Args:
+            wave: (n,) as for :meth:`embed_audio`.
+            sample_rate: Hz.
+            frame_seconds: length of a window, at least 0.0005 s.
+            hop_seconds: from the start of one window to the next. The incomplete tail is dropped.
+            normalize: scale embeddings to unit length.
+
+        Raises:
+            InputError: the waveform is shorter than one window; or as :meth:`embed_audio`.
+        """
+        waves, single = self._waves(wave, sample_rate)
+        if not single:
+            raise InputError("embed_frames takes one waveform (n,); loop over a batch")
+        frames = self._embed_frames(lambda: iter(waves), frame_seconds, hop_seconds)
+        return frames._replace(embeddings=_unit(frames.embeddings)) if normalize else frames
+
+    def embed_frame_batch(self, waves: Samples, length: int, hop: int) -> Embeddings:
+        """Frame level in the shape of the published code.
+
+        Args:
+            waves: (batch, n) at the model's rate.
+            length: samples of a window.
+            hop: samples from the start of one window to the next.
+
+        Returns:
+            (batch, dimension, frames) float32. With ``standardize="batch"`` the statistics are those
+            of all windows of all recordings.
+        """
+        rows, _ = self._waves(waves, self.sample_rate)
+        size = self._batch_size(length)
+        for row in rows:
+            windows.frame(row, length, hop)  # says so if a recording is too short
+
+        def cut(*recordings: Samples) -> Iterator[Samples]:
+            for recording in recordings:
+                yield from windows.frame_blocks([recording], length, hop, size)
+
+        groups = [rows] if self.standardize == "batch" else [[row] for row in rows]
+        parts = [self._embed_windows(lambda group=group: cut(*group)) for group in groups]
+        frames = np.concatenate(parts).reshape(len(rows), -1, self.dimension)
+        return np.ascontiguousarray(frames.swapaxes(1, 2))
+
+    def embed_file_frames(
+        self,
+        source: Source,
+        frame_seconds: float = 1.0,
+        hop_seconds: float = 1.0,
+        *,
+        normalize: bool = False,
+    ) -> Frames:
+        """:meth:`embed_frames` of a recording of any length, in bounded memory (it is read twice)."""
+        short, blocks = self._blocks(source)
+        if short is not None:
+            blocks = partial(iter, [short])
+        name = io.source_name(source)
+        frames = self._embed_frames(blocks, frame_seconds, hop_seconds, name)
+        return frames._replace(embeddings=_unit(frames.embeddings)) if normalize else frames
+
+    def encode_audio(self, wave: ArrayLike, sample_rate: int) -> Embeddings:
+        """Features of the residual network before the projection, as probes like them.
+
+        Arguments as :meth:`embed_audio`; returns (512,) or (batch, 512) float32.
+        """
+        waves, single = self._waves(wave, sample_rate)
+
+        def encode(batch: Samples) -> Embeddings:
+            with torch.inference_mode():
+                return self._to_numpy(self._engine.features(self._spectrogram(batch)))
+
+        features = _embed_groups(waves, encode)
+        return features[0] if single else features
+
+    # Words and pictures -------------------------------------------------------------------------
+
+    @cached_property
+    def towers(self) -> Any:
+        """Text and image towers of the same space; loaded when first used.
+
+        Raises:
+            SpaceError: they belong to another space than the audio encoder.
+        """
+        from wav2clip.models.space import Space, require_same_space
+        from wav2clip.models.towers import load_towers
+
+        towers = load_towers(self.towers_name, device=str(self._engine.device))
+        require_same_space(Space(self.config.space, self.dimension), towers.space)
+        return towers
+
+    def embed_text(self, texts: Sequence[str]) -> Embeddings:
+        """(n, dimension) float32, unit length, of n phrases."""
+        embeddings: Embeddings = self.towers.embed_text(texts)
+        return embeddings
+
+    def embed_image(self, images: Sequence[Any]) -> Embeddings:
+        """(n, dimension) float32, unit length, of n pictures given as paths or PIL images."""
+        embeddings: Embeddings = self.towers.embed_image(images)
+        return embeddings
+
+    # Inside ---------------------------------------------------------------------------------------
+
+    def _waves(self, wave: Any, sample_rate: int) -> tuple[list[Samples], bool]:
+        """Waveforms at the model's rate, and whether there was only one."""
+        if isinstance(wave, list | tuple) and any(np.ndim(item) for item in wave):
+            items, single = list(wave), False
+        else:
+            array = np.asarray(wave)
+            if array.ndim not in (1, 2):
+                raise InputError(f"waveform has shape {array.shape}, expected (n,) or (batch, n)")
+            items, single = list(np.atleast_2d(array)), array.ndim == 1
+        return [self._wave(item, sample_rate, row) for row, item in enumerate(items)], single
+
+    def _wave(self, wave: ArrayLike, sample_rate: int, row: int) -> Samples:
+        array = np.asarray(wave)
+        if array.ndim != 1 or len(array) == 0:
+            raise InputError(f"waveform {row} has shape {array.shape}, expected (n,) with n >= 1")
+        if not 1_000 <= sample_rate <= 768_000:
+            raise InputError(f"sample_rate is {sample_rate} Hz, expected 1000 to 768000")
+        samples = _to_float(array)
+        io.check_finite(samples, f"waveform {row}", sample_rate)
+        resampled = io.resample(samples, sample_rate, self.sample_rate)
+        # A handful of samples at a high rate can round to none at the model's.
+        return resampled if len(resampled) else samples[:1]
+
+    def _blocks(self, source: Source) -> tuple[Samples | None, Callable[[], Iterator[Samples]]]:
+        """A recording's samples if it is short, and a way to stream it from its start."""
+        start = source.tell() if hasattr(source, "seek") else 0
+
+        def blocks() -> Iterator[Samples]:
+            if hasattr(source, "seek"):
+                source.seek(start)
+            return iter(io.stream_audio(source, self.sample_rate))
+
+        head: list[Samples] = []
+        limit = int(WHOLE_SECONDS * self.sample_rate)
+        for block in blocks():
+            head.append(block)
+            if sum(map(len, head)) > limit:
+                return None, blocks
+        return np.concatenate(head), blocks
+
+    def _embed_equal(self, batch: Samples) -> Embeddings:
+        """(batch, n) at the model's rate to (batch, dimension)."""
+        if self.standardize == "batch":
+            size = len(batch)
+        elif batch.shape[1] > WHOLE_SECONDS * self.sample_rate:
+            return np.concatenate([self._embed_stream(partial(iter, [row])) for row in batch])
+        else:
+            size = self._batch_size(batch.shape[1])
+        parts = (batch[first : first + size] for first in range(0, len(batch), size))
+        with torch.inference_mode():
+            spectrograms = (self._spectrogram(part) for part in parts)
+            return np.concatenate([self._to_numpy(self._engine.embed(s)) for s in spectrograms])
+
+    def _spectrogram(self, batch: Samples) -> torch.Tensor:
+        spectrogram = self._frontend(torch.from_numpy(np.ascontiguousarray(batch)))
+        return self._frontend.standardize(spectrogram, self.standardize).to(self._engine.device)
+
+    @torch.inference_mode()
+    def _embed_stream(self, blocks: Callable[[], Iterable[Samples]]) -> Embeddings:
+        """(1, dimension) of one long recording that ``blocks`` gives from its start, twice."""
+        frontend = self._frontend
+
+        def pieces() -> Iterator[torch.Tensor]:
+            return frontend.stream(map(torch.from_numpy, blocks()), _BATCH_COLUMNS)
+
+        statistics = frontend.statistics(pieces())
+        standardized = (
+            frontend.standardize(piece, statistics).to(self._engine.device) for piece in pieces()
+        )
+        return self._to_numpy(self._engine.embed_pieces(standardized))
+
+    def _embed_frames(
+        self,
+        blocks: Callable[[], Iterable[Samples]],
+        frame_seconds: float,
+        hop_seconds: float,
+        name: str = "waveform",
+    ) -> Frames:
+        length, hop = (round(s * self.sample_rate) for s in (frame_seconds, hop_seconds))
+        if length < 1 or hop < 1:
+            raise InputError(
+                f"frames of {frame_seconds} s every {hop_seconds} s are shorter than one sample at "
+                f"{self.sample_rate} Hz"
+            )
+        size = self._batch_size(length)
+        embeddings = self._embed_windows(lambda: windows.frame_blocks(blocks(), length, hop, size))
+        if not len(embeddings):
+            raise AudioError(
+                f"{name}: shorter than one frame of {frame_seconds} s; choose shorter frames or "
+                "embed the whole recording"
+            )
+        return Frames(embeddings, windows.frame_starts(len(embeddings), hop, self.sample_rate))
+
+    @torch.inference_mode()
+    def _embed_windows(self, batches: Callable[[], Iterable[Samples]]) -> Embeddings:
+        """(t, dimension) of windows that ``batches`` gives as (b, n), twice, from the start."""
+
+        def spectrograms() -> Iterator[torch.Tensor]:
+            # Windows are views of one another; torch wants memory of its own.
+            return (self._frontend(torch.from_numpy(batch.copy())) for batch in batches())
+
+        statistics = self._frontend.statistics(spectrograms())
+        standardized = (self._frontend.standardize(s, statistics) for s in spectrograms())
+        parts = [self._to_numpy(self._engine.embed(s.to(self._engine.device))) for s in standardized]
+        return np.concatenate([np.zeros((0, self.dimension), np.float32), *parts])
+
+    def _batch_size(self, samples: int) -> int:
+        return max(1, _BATCH_COLUMNS // self.config.frontend.columns(samples))
+
+    @staticmethod
+    def _to_numpy(tensor: torch.Tensor) -> Embeddings:
+        array: Embeddings = tensor.float().cpu().numpy()
+        return array
+
+
+def load(
+    model: str | Path = "builtin",
+    *,
+    device: str | torch.device | None = None,
+    engine: str = "torch",
+    towers: str = "builtin",
+    standardize: Standardize = "recording",
+    progress: registry.Progress | None = None,
+) -> Wav2CLIP:
+    """Load a model by name or path.
+
+    Args:
+        model: ``"builtin"``, ``"wav2clip"`` (the published weights, fetched once), a ``.pt`` in the
+            published layout, or a folder in the project's own.
+        device: ``"cpu"`` (default), ``"cuda"``, ``"cuda:1"`` ...
+        engine: ``"torch"``.
+        towers: text and image towers: ``"builtin"``, or a CLIP by hub name or local folder.
+        standardize: ``"recording"``, or ``"batch"`` to reproduce numbers of the published code.
+        progress: called with (bytes there, bytes in all) during a download.
+
+    Raises:
+        RegistryError: unknown name, or its weights are neither cached nor reachable.
+        CheckpointError: the weights are damaged, unsafe or of another layout.
+        InputError: unknown engine or device.
+    """
+    checkpoint = load_checkpoint(registry.locate(model, progress))
+    return Wav2CLIP(
+        checkpoint,
+        name=str(model),
+        device=device,
+        engine=engine,
+        towers=towers,
+        standardize=standardize,
+    )
+
+
+def _embed_groups(
+    waves: Sequence[Samples], embed: Callable[[Samples], Embeddings]
+) -> Embeddings:
+    """Embed recordings in batches of equal length: padding would change what is next to it."""
+    groups: dict[int, list[int]] = {}
+    for row, wave in enumerate(waves):
+        groups.setdefault(len(wave), []).append(row)
+    results: list[Embeddings] = [np.zeros(0, np.float32)] * len(waves)
+    for rows in groups.values():
+        for row, embedding in zip(rows, embed(np.stack([waves[r] for r in rows])), strict=True):
+            results[row] = embedding
+    return np.stack(results)
+
+
+def _unit(embeddings: Embeddings) -> Embeddings:
+    """Rows scaled to unit length; a row of zeros stays."""
+    norms = np.linalg.norm(embeddings, axis=-1, keepdims=True)
+    unit: Embeddings = embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit
+
+
+def _to_float(array: NDArray[Any]) -> Samples:
+    """Floats as they are, integers scaled from their range to [-1, 1), as libsndfile does."""
+    if array.dtype.kind == "f":
+        return np.ascontiguousarray(array, np.float32)
+    if array.dtype.kind not in "iu":
+        raise InputError(f"waveform has dtype {array.dtype}, expected floats or integers")
+    scale = 2.0 ** (8 * array.dtype.itemsize - 1)
+    offset = scale if array.dtype.kind == "u" else 0.0
+    return ((array.astype(np.float64) - offset) / scale).astype(np.float32)
