@@ -229,7 +229,8 @@ def read_shard(path: Path, shard: Shard | None = None) -> Iterator[Sample]:
         raise _damaged(path, f"it holds {count} samples, its manifest says {shard.samples}")
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -305,7 +306,7 @@ def write_shard(folder: Path, file: str, samples: Iterable[Sample]) -> Shard:
                     tar.write(_encode(sample))
                     count, seconds = count + 1, seconds + sample.seconds
                     kinds[sample.kind] += 1
-            sha256 = _sha256(temporary)
+            sha256 = file_sha256(temporary)
     return Shard(file, count, round(seconds, 4), dict(kinds), sha256)
 
 
@@ -348,7 +349,7 @@ def verify(folder: str | Path) -> None:
     for shard in itertools.chain.from_iterable(read_manifest(folder).splits.values()):
         path = Path(folder) / shard.file
         try:
-            sha256 = _sha256(path)
+            sha256 = file_sha256(path)
         except OSError as error:
             raise _damaged(path, error.strerror or str(error)) from error
         if sha256 != shard.sha256:

@@ -1,0 +1,16 @@
+"""`wav2clip pretrain`: prepare, fit, publish."""
+
+from __future__ import annotations
+
+import typer
+
+from wav2clip.cli.pretrain_prepare import prepare
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Train an encoder of your own: prepare the data, fit, publish.",
+)
+app.command()(prepare)

@@ -1,0 +1,126 @@
+"""`wav2clip pretrain prepare`: from videos or captioned sounds to shards for training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from wav2clip.pretrain.shards import Manifest
+
+
+def prepare(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of videos, or a .csv or .jsonl file with the columns audio or video, "
+            "and captions, caption, label or image; source and split are optional.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the shards.", show_default=False)],
+    teacher: Annotated[
+        str, typer.Option(help='The frozen CLIP: "builtin", a name on the hub, or a folder.')
+    ] = "builtin",
+    frame_rate: Annotated[
+        float, typer.Option(help="Frames per second of a video that the teacher sees.")
+    ] = 1.0,
+    seconds: Annotated[
+        float, typer.Option(help="Take so many seconds from the start of each file.")
+    ] = 10.0,
+    genuine_text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An .npz table of the teacher's own embeddings, used for the captions it holds. "
+            "May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    validation: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Clips held out for validation, where the source has no column split.",
+            show_default="500, but at most 5 %",
+        ),
+    ] = None,
+    shard_samples: Annotated[int, typer.Option(min=1, help="Clips per shard.")] = 512,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Files decoded at once.", show_default="all cores")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where the teacher runs, such as cuda.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Turn videos or captioned sounds into shards that `wav2clip pretrain fit` reads.
+
+    The teacher looks at every clip once, here, and never again while training. A run that was
+    stopped goes on where it stopped when the same command is given again. Files that cannot be
+    used are skipped and listed; the exit code is then 1.
+
+    Example: `wav2clip pretrain prepare videos --out shards --frame-rate 1`
+
+    Example: `wav2clip pretrain prepare clips.csv --out shards --teacher openai/clip-vit-base-patch32`
+    """
+    from wav2clip.models.towers import load_towers
+    from wav2clip.pretrain.pairs import PrepareSettings
+    from wav2clip.pretrain.pairs import prepare as prepare_pairs
+
+    settings = PrepareSettings(seconds, frame_rate, validation, shard_samples)
+    with _ProgressBars() as bars:
+        manifest = prepare_pairs(
+            source,
+            out,
+            load_towers(teacher, device=device),
+            settings,
+            genuine_text or (),
+            workers,
+            bars,
+        )
+    typer.echo(json.dumps(manifest.to_json()) if as_json else _summary(out, manifest))
+    for failure in manifest.failures:
+        typer.echo(f"skipped {failure.source}: {failure.reason}", err=True)
+    if manifest.failures:
+        raise typer.Exit(1)
+
+
+def _summary(out: Path, manifest: Manifest) -> str:
+    teacher = manifest.teacher
+    lines = [
+        f"{split}: {manifest.samples(split)} clips, {manifest.hours(split):.2f} hours, "
+        f"{len(shards)} shards"
+        for split, shards in manifest.splits.items()
+    ]
+    lines += [
+        f"teacher: {teacher.name} ({teacher.fingerprint}), {teacher.space}, {teacher.dimension}",
+        f"skipped: {len(manifest.failures)}",
+        f"written to {out}",
+    ]
+    return "\n".join(lines)
+
+
+class _ProgressBars:
+    """A bar on standard error for each stage that the preparation reports."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress, TaskID
+
+        self._bars = Progress(console=Console(stderr=True), transient=True)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what)
+        self._bars.update(self._tasks[what], completed=done, total=total)
+
+    def __enter__(self) -> _ProgressBars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._bars.stop()

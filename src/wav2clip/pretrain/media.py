@@ -1,0 +1,136 @@
+"""Read one item: 16 kHz sound as 16-bit integers, and the frames of a video at a chosen rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wav2clip.audio.io import stream_audio
+from wav2clip.errors import DataError, Wav2ClipError
+from wav2clip.files import display
+from wav2clip.pretrain.shards import SAMPLE_RATE
+from wav2clip.pretrain.sources import Item
+
+
+@dataclass(frozen=True)
+class Media:
+    """What a file held, or the reason why it cannot be used.
+
+    Attributes:
+        audio: (n,) int16 at 16 kHz, empty where there is a failure.
+        pictures: RGB; empty for items that have words alone.
+        failure: the reason, or "".
+    """
+
+    audio: NDArray[np.int16]
+    pictures: list[Image.Image] = field(default_factory=list)
+    failure: str = ""
+
+
+def read_media(item: Item, seconds: float, frame_rate: float) -> Media:
+    """Decode an item. Whatever is wrong with its files becomes :attr:`Media.failure`."""
+    try:
+        audio = read_audio(item.audio, seconds)
+        if item.picture is None:
+            pictures = []
+        elif item.video:
+            pictures = read_frames(item.picture, frame_rate, len(audio) / SAMPLE_RATE)
+        else:
+            pictures = [read_picture(item.picture)]
+        return Media(audio, pictures)
+    except Wav2ClipError as error:
+        return Media(np.zeros(0, np.int16), failure=str(error))
+
+
+def read_audio(path: Path, seconds: float) -> NDArray[np.int16]:
+    """The first ``seconds`` of a sound or video file, one channel, 16 kHz, 16 bit.
+
+    Raises:
+        AudioError: what :func:`wav2clip.audio.io.load_audio` raises.
+    """
+    wanted, blocks, have = round(seconds * SAMPLE_RATE), [], 0
+    for block in stream_audio(path, SAMPLE_RATE):
+        blocks.append(block)
+        have += len(block)
+        if have >= wanted:
+            break
+    samples = np.concatenate(blocks)[:wanted]
+    return np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """A picture as RGB.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{display(path)}: not a picture that can be read ({error})") from error
+
+
+def read_frames(path: Path, rate: float, seconds: float) -> list[Image.Image]:
+    """The frames that are on the screen at 0, 1/rate, 2/rate ... below ``seconds``; at least one.
+
+    Each time gets the last frame that started by then (the first frame, if none has), whatever the
+    rate of the video, constant or not. Times count from the start of the file, as the sound's do.
+
+    Raises:
+        DataError: the file cannot be read, or has no video track or no frames.
+    """
+    name = display(path)
+    count = max(1, int(np.ceil(seconds * rate - 1e-9)))
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if not container.streams.video:
+                raise DataError(f"{name}: has no video track, so there is no picture to learn from")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            start = (container.start_time or 0) / av.time_base
+            frames = _on_screen(container.decode(stream), start, rate, count)
+            pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in frames]
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise DataError(f"{name}: its video cannot be decoded ({error})") from error
+    if not pictures:
+        raise DataError(f"{name}: its video track holds no frames")
+    return pictures
+
+
+def _on_screen(
+    frames: Iterator[av.VideoFrame], start: float, rate: float, count: int
+) -> Iterator[av.VideoFrame]:
+    """For each of ``count`` times k / rate within the video, the frame that is shown then."""
+    shown: av.VideoFrame | None = None
+    end, k = 0.0, 0
+    for frame in _until_damage(frames):
+        time = (frame.time or 0.0) - start
+        while shown is not None and k < count and time > k / rate + 1e-6:
+            yield shown
+            k += 1
+        if k == count:
+            return
+        shown = frame
+        end = time + float((frame.duration or 0) * (frame.time_base or 0))
+    while shown is not None and k < count and (k == 0 or k / rate < end - 1e-6):
+        yield shown
+        k += 1
+
+
+def _until_damage(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Frames up to the first damage: a video that is cut still has its beginning."""
+    found = False
+    try:
+        for frame in frames:
+            found = True
+            yield frame
+    except av.FFmpegError:
+        if not found:
+            raise

@@ -1,0 +1,327 @@
+"""Prepare pairs: decode sounds, ask the frozen teacher once, and write shards for training."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wav2clip.errors import DataError, ImageError, InputError
+from wav2clip.files import atomic_path, display
+from wav2clip.models.towers.base import Towers
+from wav2clip.pretrain.media import Media, read_media
+from wav2clip.pretrain.shards import (
+    SHARD_SAMPLES,
+    Failure,
+    Kind,
+    Manifest,
+    Sample,
+    Shard,
+    Teacher,
+    disk_errors,
+    file_sha256,
+    write_manifest,
+    write_shard,
+)
+from wav2clip.pretrain.sources import TRAIN, VALIDATION, Item, list_source
+from wav2clip.pretrain.targets import (
+    Embeddings,
+    embed_phrases,
+    embed_pictures,
+    read_text_tables,
+)
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+_SETTINGS = "settings.json"
+_CHUNK = 8  # items that are decoded, and seen by the teacher, together
+_CHUNK_FRAMES = 64  # but fewer where their frames would fill the memory
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """How a source becomes shards.
+
+    Attributes:
+        seconds: sounds are cut to their first ``seconds``; 10 in the paper.
+        frame_rate: frames per second of a video that the teacher sees; 30 in the paper. See
+            docs/results/frame_rate.md for what fewer cost.
+        validation: size of the validation split; None for 500, but at most 5 %.
+        shard_samples: items per shard.
+    """
+
+    seconds: float = 10.0
+    frame_rate: float = 1.0
+    validation: int | None = None
+    shard_samples: int = SHARD_SAMPLES
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        if not 0 < self.seconds <= 600:
+            raise InputError(f"seconds is {self.seconds}, expected above 0 and at most 600")
+        if not 0 < self.frame_rate <= 1000:
+            raise InputError(f"frame_rate is {self.frame_rate}, expected above 0 and at most 1000")
+        if self.shard_samples < 1 or (self.validation or 0) < 0:
+            raise InputError("shard_samples must be at least 1, and validation at least 0")
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    towers: Towers,
+    settings: PrepareSettings | None = None,
+    genuine_text: Sequence[str | Path] = (),
+    workers: int | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Manifest:
+    """Write a source as a folder of shards with the teacher's embeddings.
+
+    The result depends on the source, the teacher and the settings alone, not on ``workers``. A run
+    that was stopped goes on where it stopped: finished shards are kept when their hash is right.
+
+    Args:
+        source: see :func:`wav2clip.pretrain.sources.list_source`.
+        out: folder of the shards; made if it is not there.
+        towers: the teacher.
+        settings: see :class:`PrepareSettings`.
+        genuine_text: tables of the teacher's own embeddings, used for the phrases that they hold
+            where ``towers`` only stands in for that teacher. See
+            :func:`wav2clip.pretrain.targets.read_text_tables`.
+        workers: threads that decode; by default one per core.
+        progress: called now and then.
+
+    Returns:
+        The manifest that was written; its ``failures`` are the files that were skipped.
+
+    Raises:
+        DataError: nothing to train on, ``out`` holds something else or cannot be written, a full
+            disk.
+    """
+    settings = settings or PrepareSettings()
+    source, out = Path(source), Path(out)
+    table = read_text_tables([Path(path) for path in genuine_text], towers.dimension)
+    listing = list_source(source, settings.validation)
+    teacher = Teacher(towers.name, towers.fingerprint, towers.space.name, towers.dimension)
+    record: dict[str, Any] = asdict(settings) | {
+        "source": source.name,
+        "listing": listing.fingerprint,
+        "genuine_text": table.files,
+    }
+    _claim(out, {"teacher": asdict(teacher), **record})
+    jobs = _jobs(listing.items, settings.shard_samples)
+    done = {job.file: found for job in jobs if (found := _finished(out, job.file)) is not None}
+    missing = [job for job in jobs if job.file not in done]
+    phrases = {p for item in listing.items if item.picture is None for p in item.captions}
+    record["phrases"] = len(phrases)
+    record["phrases_from_tables"] = sum(table.find(phrase) is not None for phrase in phrases)
+    if missing:
+        vectors = embed_phrases(phrases, towers, table, partial(progress, "phrases"))
+        maker = _Maker(out, settings, towers, vectors, workers or os.cpu_count() or 1)
+        count = sum(len(job.items) for job in missing)
+        done |= maker.run(missing, lambda clips: progress("clips", clips, count))
+    manifest = _manifest(jobs, done, teacher, listing.failures, record)
+    write_manifest(out, manifest)
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A shard to be made: its file below the folder, and its items."""
+
+    file: str
+    items: list[Item]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A shard that was made (None if none of its items could be used), and what was skipped."""
+
+    shard: Shard | None
+    failures: list[Failure]
+
+
+def _jobs(items: list[Item], size: int) -> list[_Job]:
+    jobs = []
+    for split in (TRAIN, VALIDATION):
+        members = [item for item in items if item.split == split]
+        jobs += [
+            _Job(f"{split}/{start // size:06d}.tar", members[start : start + size])
+            for start in range(0, len(members), size)
+        ]
+    return jobs
+
+
+class _Maker:
+    """Makes shards: threads decode ahead while the teacher looks at what is decoded."""
+
+    def __init__(
+        self,
+        out: Path,
+        settings: PrepareSettings,
+        towers: Towers,
+        vectors: dict[str, Embeddings],
+        workers: int,
+    ) -> None:
+        self.out, self.settings, self.towers, self.vectors = out, settings, towers, vectors
+        self.workers = workers
+
+    def run(self, jobs: list[_Job], progress: Callable[[int], None]) -> dict[str, _Made]:
+        """Make the shards of all jobs; each is on the disk before the next begins."""
+        made, clips = {}, 0
+
+        def count(samples: Iterator[Sample | Failure]) -> Iterator[Sample | Failure]:
+            nonlocal clips
+            for sample in samples:
+                clips += 1
+                progress(clips)
+                yield sample
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            try:
+                for job in jobs:
+                    made[job.file] = self._make(job, count(self._samples(job.items, pool)))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+        return made
+
+    def _make(self, job: _Job, results: Iterator[Sample | Failure]) -> _Made:
+        failures: list[Failure] = []
+
+        def samples() -> Iterator[Sample]:
+            for result in results:
+                if isinstance(result, Failure):
+                    failures.append(result)
+                else:
+                    yield result
+
+        shard: Shard | None = write_shard(self.out, job.file, samples())
+        if shard is not None and shard.samples == 0:
+            with disk_errors(self.out):
+                (self.out / job.file).unlink()
+            shard = None
+        made = _Made(shard, failures)
+        path = _record_path(self.out, job.file)
+        with disk_errors(path), atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(asdict(made), ensure_ascii=False), encoding="utf-8")
+        return made
+
+    def _samples(self, items: list[Item], pool: ThreadPoolExecutor) -> Iterator[Sample | Failure]:
+        """A sample, or the reason why there is none, for each item, in their order."""
+        for chunk, media in self._decoded(items, pool):
+            try:
+                targets = self._picture_targets(media)
+            except ImageError:  # one picture that the teacher refuses must not cost its neighbours
+                targets = [self._one_picture_target(entry) for entry in media]
+            for item, entry, target in zip(chunk, media, targets, strict=True):
+                yield self._sample(item, entry, target)
+
+    def _decoded(
+        self, items: list[Item], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[list[Item], list[Media]]]:
+        """Items with their content; the next chunk is decoded while this one is used."""
+        seconds, rate = self.settings.seconds, self.settings.frame_rate
+        size = max(1, min(_CHUNK, int(_CHUNK_FRAMES / (seconds * rate))))
+        ahead: deque[tuple[list[Item], list[Future[Media]]]] = deque()
+        for start in range(0, len(items), size):
+            chunk = items[start : start + size]
+            ahead.append((chunk, [pool.submit(read_media, i, seconds, rate) for i in chunk]))
+            if len(ahead) > 1:
+                ready, futures = ahead.popleft()
+                yield ready, [future.result() for future in futures]
+        for ready, futures in ahead:
+            yield ready, [future.result() for future in futures]
+
+    def _picture_targets(self, media: list[Media]) -> list[Embeddings | str]:
+        rows = iter(embed_pictures([m.pictures for m in media if m.pictures], self.towers))
+        return [next(rows) if entry.pictures else "" for entry in media]
+
+    def _one_picture_target(self, entry: Media) -> Embeddings | str:
+        try:
+            return self._picture_targets([entry])[0]
+        except ImageError as error:
+            return str(error)
+
+    def _sample(self, item: Item, media: Media, target: Embeddings | str) -> Sample | Failure:
+        if media.failure:
+            return Failure(item.source, media.failure)
+        if item.picture is None:
+            target = np.stack([self.vectors[phrase] for phrase in item.captions])
+        if isinstance(target, str):
+            return Failure(item.source, target)
+        kind: Kind = "text" if item.picture is None else "image"
+        return Sample(item.key, media.audio, target, item.label, item.captions, kind, item.source)
+
+
+def _record_path(out: Path, file: str) -> Path:
+    return (out / file).with_suffix(".json")
+
+
+def _finished(out: Path, file: str) -> _Made | None:
+    """What an earlier run made of a shard, if it is there and whole."""
+    try:
+        record = json.loads(_record_path(out, file).read_bytes())
+        failures = [Failure(**failure) for failure in record["failures"]]
+        if record["shard"] is None:
+            return _Made(None, failures)
+        shard = Shard(**record["shard"])
+        return _Made(shard, failures) if file_sha256(out / file) == shard.sha256 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _claim(out: Path, record: dict[str, Any]) -> None:
+    """Make ``out`` the folder of this run, or check that it already is."""
+    path = out / _SETTINGS
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            _require_same(path, record)
+            return
+        if any(out.iterdir()):
+            raise DataError(
+                f"{display(out)} holds other files; choose a folder that is new or empty"
+            )
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def _require_same(path: Path, record: dict[str, Any]) -> None:
+    try:
+        before = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{display(path)} is damaged ({error}); delete its folder") from error
+    differing = [name for name in record if before.get(name) != record[name]]
+    if differing:
+        raise DataError(
+            f"{display(path.parent)} was begun with another {', '.join(differing)}; "
+            "choose another folder, or delete this one to begin again"
+        )
+
+
+def _manifest(
+    jobs: list[_Job],
+    done: dict[str, _Made],
+    teacher: Teacher,
+    failures: list[Failure],
+    record: dict[str, Any],
+) -> Manifest:
+    splits: dict[str, list[Shard]] = {TRAIN: [], VALIDATION: []}
+    failures = list(failures)
+    for job in jobs:
+        made = done[job.file]
+        failures += made.failures
+        if made.shard is not None:
+            splits[job.file.split("/")[0]].append(made.shard)
+    if not splits[TRAIN]:
+        reason = f"; the first: {failures[0].source}: {failures[0].reason}" if failures else ""
+        raise DataError(f"none of the {len(failures)} clips could be used{reason}")
+    return Manifest(teacher, splits, failures, record)

@@ -1,0 +1,225 @@
+"""What can be trained on: folders of videos, and tables of sounds with words or pictures."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wav2clip.errors import DataError
+from wav2clip.files import display, walk
+from wav2clip.pretrain.shards import Failure
+
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob "  # noqa: SIM905
+    ".webm .wmv".split()
+)
+"""Suffixes taken from a folder of videos."""
+
+TABLE_SUFFIXES = (".csv", ".jsonl")
+TRAIN, VALIDATION = "train", "validation"
+
+_SOUND_COLUMNS = ("audio", "video")
+_WORD_COLUMNS = ("captions", "caption", "label")
+_COLUMNS = (*_SOUND_COLUMNS, "image", *_WORD_COLUMNS, "source", "split")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A sound, and the words or pictures that the teacher looks at.
+
+    Attributes:
+        key: name of the sample, from its place in the listing.
+        audio: file with the sound; of a video, the video.
+        picture: a picture, or a video whose frames are taken, or None for words alone.
+        video: whether ``picture`` is a video.
+        captions: phrases for the sound.
+        label: class of the sound, if it has one.
+        source: where it came from, for people.
+        split: "train", "validation", or "" while that is open.
+    """
+
+    key: str
+    audio: Path
+    picture: Path | None
+    video: bool
+    captions: tuple[str, ...]
+    label: str | None
+    source: str
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All items of a source in their fixed order, and rows that make no item."""
+
+    items: list[Item]
+    failures: list[Failure]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that is listed; a changed table or folder changes it."""
+        content = [asdict(item) | {"size": _size(item.audio)} for item in self.items]
+        return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+
+def list_source(source: Path, validation: int | None = None) -> Listing:
+    """List what a source offers.
+
+    Args:
+        source: a folder of videos (searched to the bottom), or a CSV or JSONL file with the columns
+            ``audio`` (or ``video``), and one of ``captions`` (in a CSV separated by ";"),
+            ``caption``, ``label``, or ``image``; ``source`` and ``split`` are optional. Relative
+            paths are relative to the file.
+        validation: how many items without a split go to the validation split; they are picked by
+            a hash of their names, so the choice does not depend on their order. By default 500, but
+            at most 5 %.
+
+    Raises:
+        DataError: nothing there, not a table of this kind, or nothing in it that can be used.
+    """
+    if source.is_dir():
+        rows: Iterator[tuple[str, dict[str, Any]]] = _folder_rows(source)
+        base = source
+    elif source.suffix.lower() in TABLE_SUFFIXES and source.is_file():
+        rows, base = _table_rows(source), source.parent
+    else:
+        what = "holds no table" if source.exists() else "does not exist"
+        raise DataError(
+            f"{display(source)} {what}; expected a folder of videos, or a .csv or .jsonl file with "
+            f"the columns {', '.join(_COLUMNS)} (audio or video, and words or an image)"
+        )
+    items, failures = [], []
+    for number, (place, row) in enumerate(rows):
+        try:
+            items.append(_item(f"{number:08d}", row, base))
+        except ValueError as error:
+            failures.append(Failure(place, str(error)))
+    if not items:
+        reason = f"; the first row: {failures[0].reason}" if failures else ""
+        raise DataError(f"{display(source)} holds nothing to train on{reason}")
+    return Listing(_with_splits(items, validation), failures)
+
+
+def _folder_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    paths = list(walk(folder, VIDEO_SUFFIXES))
+    if not paths:
+        raise DataError(
+            f"{display(folder)} holds no video; looked for {' '.join(sorted(VIDEO_SUFFIXES))}. "
+            "Sounds with captions or pictures are listed in a .csv or .jsonl file"
+        )
+    for path in paths:
+        name = display(path.relative_to(folder))
+        yield name, {"video": str(path), "source": name}
+
+
+def _table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            if path.suffix.lower() == ".csv":
+                reader = csv.DictReader(file)
+                _check_columns(path, reader.fieldnames or [])
+                for row in reader:
+                    yield f"{path.name}, line {reader.line_num}", _split_captions(row)
+            else:
+                for number, line in enumerate(file, start=1):
+                    if line.strip():
+                        yield f"{path.name}, line {number}", _json_row(line)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{display(path)} cannot be read as a table: {error}") from error
+
+
+def _check_columns(path: Path, columns: Any) -> None:
+    if not set(columns) & set(_SOUND_COLUMNS):
+        raise DataError(
+            f"{display(path)} has the columns {', '.join(columns) or 'none'}; expected one named "
+            f"audio or video, and further ones of {', '.join(_COLUMNS[2:])}"
+        )
+
+
+def _split_captions(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"captions": (row.get("captions") or "").split(";")}
+
+
+def _json_row(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        return {"error": f"not JSON: {error}"}
+    return row if isinstance(row, dict) else {"error": "not a JSON object"}
+
+
+def _item(key: str, row: dict[str, Any], base: Path) -> Item:
+    """Turn a row into an item; ValueError says what is wrong with it."""
+    if "error" in row:
+        raise ValueError(row["error"])
+    audio, video, image = (_path(row, name, base) for name in ("audio", "video", "image"))
+    sound, picture = audio or video, image or video
+    if sound is None:
+        raise ValueError("names neither audio nor video")
+    captions = _captions(row)
+    if picture is None and not captions:
+        raise ValueError(f"has no picture and none of {', '.join(_WORD_COLUMNS)}")
+    split = str(row.get("split") or "")
+    if split not in ("", TRAIN, VALIDATION):
+        raise ValueError(f"its split is {split!r}, expected {TRAIN} or {VALIDATION}")
+    return Item(
+        key=key,
+        audio=sound,
+        picture=picture,
+        video=picture is not None and image is None,
+        captions=captions,
+        label=str(row.get("label") or "").strip() or None,
+        source=str(row.get("source") or row.get("audio") or row.get("video")),
+        split=split,
+    )
+
+
+def _path(row: dict[str, Any], column: str, base: Path) -> Path | None:
+    value = row.get(column)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError(f"its {column} is {value!r}, expected a path")
+    return base / value
+
+
+def _captions(row: dict[str, Any]) -> tuple[str, ...]:
+    """The phrases of a row, once each; the label stands in where there are none."""
+    captions = row.get("captions") or []
+    if isinstance(captions, str):
+        captions = [captions]
+    if not isinstance(captions, list) or not all(isinstance(c, str) for c in captions):
+        raise ValueError(f"its captions are {captions!r}, expected text or a list of texts")
+    phrases = [*captions, str(row.get("caption") or "")]
+    phrases = [phrase for text in phrases if (phrase := " ".join(text.split()))]
+    label = str(row.get("label") or "").strip()
+    return tuple(dict.fromkeys(phrases or filter(None, [label])))
+
+
+def _with_splits(items: list[Item], validation: int | None) -> list[Item]:
+    undecided = [item for item in items if not item.split]
+    if validation is None:
+        validation = min(500, len(undecided) // 20)
+    if len(undecided) == len(items) and validation >= len(items):
+        raise DataError(
+            f"{validation} of {len(items)} clips were asked for validation; none are left to train"
+        )
+    undecided.sort(key=lambda item: hashlib.sha256(item.source.encode()).digest())
+    held_out = {item.key for item in undecided[:validation]}
+    return [
+        item if item.split else replace(item, split=VALIDATION if item.key in held_out else TRAIN)
+        for item in items
+    ]
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, -1 where there is none: a file that came later is a change."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
