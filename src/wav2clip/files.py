@@ -11,9 +11,13 @@ from pathlib import Path
 from wav2clip.errors import InputError
 
 AUDIO_SUFFIXES = frozenset(
-    ".aac .ac3 .aif .aifc .aiff .amr .ape .au .avi .caf .flac .flv .m4a .m4b .mka .mkv .mov .mp2 "
-    ".mp3 .mp4 .mpeg .mpg .oga .ogg .ogv .opus .ra .rf64 .snd .spx .ts .tta .voc .w64 .wav .wave "
-    ".webm .wma .wmv .wv".split()
+    f".{suffix}"
+    for line in (
+        "aac ac3 aif aifc aiff amr ape au caf flac m4a m4b mka mp2 mp3 oga ogg opus ra rf64 snd",
+        "spx tta voc w64 wav wave wma wv",
+        "avi flv mkv mov mp4 mpeg mpg ogv ts webm wmv",
+    )
+    for suffix in line.split(" ")
 )
 """Suffixes taken from folders: containers of libsndfile and FFmpeg in which people keep sound."""
 

@@ -63,23 +63,31 @@ class Recording:
 class AudioStream:
     """Blocks of one recording as they are decoded: mono float32 at ``sample_rate``.
 
-    Iterate once. ``warnings`` is complete when the iteration has ended.
+    Iterate once. ``seconds`` and ``warnings`` are complete when the iteration has ended.
 
     Attributes:
         sample_rate: Hz of the blocks.
         source_rate: Hz of the file.
         channels: channels of the file.
+        seconds: duration of the blocks given so far.
         warnings: see :class:`Recording`.
     """
 
     sample_rate: int
     source_rate: int
     channels: int
-    _blocks: Iterator[Samples]
-    warnings: list[str] = field(default_factory=list)
+    _decoder: _Decoder
+    _name: str
+    seconds: float = 0.0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(self._decoder.warnings)
 
     def __iter__(self) -> Iterator[Samples]:
-        return self._blocks
+        for block in _resampled(self._decoder, self._name, self.sample_rate):
+            self.seconds += len(block) / self.sample_rate
+            yield block
 
 
 def load_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> Recording:
@@ -96,15 +104,13 @@ def load_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> Recording:
     """
     stream = stream_audio(source, sample_rate)
     samples = np.concatenate(list(stream))
-    return Recording(
-        samples, sample_rate, stream.source_rate, stream.channels, tuple(stream.warnings)
-    )
+    return Recording(samples, sample_rate, stream.source_rate, stream.channels, stream.warnings)
 
 
 def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:
     """Decode a recording block by block; the blocks together are what :func:`load_audio` gives.
 
-    Arguments and errors are those of :func:`load_audio`; errors of the content come while iterating.
+    Arguments and errors are those of :func:`load_audio`; those of the content come while iterating.
     """
     if not _LOWEST_RATE <= sample_rate <= _HIGHEST_RATE:
         raise InputError(f"sample_rate is {sample_rate} Hz, expected 1000 to 768000")
@@ -113,9 +119,7 @@ def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:
     decoder = _open_decoder(file, name)
     if not _LOWEST_RATE <= decoder.rate <= _HIGHEST_RATE:
         raise AudioError(f"{name}: its sample rate is {decoder.rate} Hz, expected 1000 to 768000")
-    stream = AudioStream(sample_rate, decoder.rate, decoder.channels, iter(()))
-    stream._blocks = _resampled(decoder, name, sample_rate, stream.warnings)
-    return stream
+    return AudioStream(sample_rate, decoder.rate, decoder.channels, decoder, name)
 
 
 def source_name(source: Source) -> str:
@@ -196,7 +200,7 @@ def _sndfile_decoder(sound: soundfile.SoundFile, file: BinaryIO) -> _Decoder:
                     yield block
             except soundfile.LibsndfileError as error:
                 decoder.warnings.append(_damage(read / sound.samplerate, error.error_string))
-            # The header of an Ogg stream does not tell its length: libsndfile then reports 2**63 - 1.
+            # An Ogg header does not tell the length: libsndfile then reports 2**63 - 1.
             if read < sound.frames < 2**62 and not decoder.warnings:
                 decoder.warnings.append(
                     f"holds {read / sound.samplerate:.2f} s of the "
@@ -209,17 +213,19 @@ def _sndfile_decoder(sound: soundfile.SoundFile, file: BinaryIO) -> _Decoder:
 
 def _ffmpeg_decoder(file: BinaryIO, name: str, sndfile_reason: str) -> _Decoder:
     try:
-        container = av.open(file, metadata_errors="ignore")
+        container = av.open(file, "r", metadata_errors="ignore")
     except (av.FFmpegError, ValueError, OSError) as error:
         raise AudioError(
             f"{name}: neither libsndfile ({sndfile_reason}) nor FFmpeg "
             f"({_ffmpeg_reason(error)}) can read it; is it a sound or video file?"
         ) from error
     if not container.streams.audio:
+        tracks = (
+            ", ".join(sorted({stream.type for stream in container.streams})) or "no track at all"
+        )
         container.close()
-        raise AudioError(f"{name}: has no audio track, only {_tracks(container)}")
+        raise AudioError(f"{name}: has no audio track, only {tracks}")
     track = container.streams.audio[0]
-    track.thread_type = "AUTO"
     if not track.rate or not track.channels:
         container.close()
         raise AudioError(f"{name}: its audio track states no sample rate or no channels")
@@ -245,15 +251,10 @@ def _ffmpeg_decoder(file: BinaryIO, name: str, sndfile_reason: str) -> _Decoder:
                     break
                 for frame in frames:
                     seconds += frame.samples / track.rate
-                    yield frame.to_ndarray().T
+                    yield np.asarray(frame.to_ndarray(), np.float32).T
 
     decoder.blocks = blocks()
     return decoder
-
-
-def _tracks(container: av.container.InputContainer) -> str:
-    kinds = sorted({stream.type for stream in container.streams})
-    return ", ".join(kinds) if kinds else "no tracks at all"
 
 
 def _ffmpeg_reason(error: Exception) -> str:
@@ -264,9 +265,7 @@ def _damage(seconds: float, reason: object) -> str:
     return f"damaged after {seconds:.2f} s ({str(reason).rstrip('.')}); what could be read is used"
 
 
-def _resampled(
-    decoder: _Decoder, name: str, sample_rate: int, warnings: list[str]
-) -> Iterator[Samples]:
+def _resampled(decoder: _Decoder, name: str, sample_rate: int) -> Iterator[Samples]:
     convert = None
     if decoder.rate != sample_rate:
         convert = soxr.ResampleStream(decoder.rate, sample_rate, 1, dtype="float32", quality="HQ")
@@ -284,7 +283,6 @@ def _resampled(
         produced += len(tail)
         if len(tail):
             yield tail
-    warnings.extend(decoder.warnings)
     if produced == 0:
         cause = f" ({decoder.warnings[0]})" if decoder.warnings else ""
         raise AudioError(f"{name}: its audio track holds no samples{cause}")
@@ -292,7 +290,7 @@ def _resampled(
 
 def check_finite(samples: Samples, name: str, rate: float, offset: int = 0) -> None:
     """Raise :class:`AudioError` where samples are NaN or infinite, with the time of the first."""
-    # The sum is finite only if every sample is (or the sum itself overflows, hence the second look).
+    # The sum is finite if every sample is; it may also overflow, hence the second look.
     if np.isfinite(np.sum(samples, dtype=np.float64)):
         return
     bad = np.flatnonzero(~np.isfinite(samples))

@@ -32,9 +32,7 @@ def frame(samples: Samples, length: int, hop: int) -> Samples:
     return np.lib.stride_tricks.sliding_window_view(samples, length)[::hop]
 
 
-def frame_blocks(
-    blocks: Iterable[Samples], length: int, hop: int, batch: int
-) -> Iterator[Samples]:
+def frame_blocks(blocks: Iterable[Samples], length: int, hop: int, batch: int) -> Iterator[Samples]:
     """The windows of :func:`frame` from a stream of blocks, as batches (<= batch, length).
 
     Memory is that of one block and one batch, whatever the length of the stream.
@@ -58,4 +56,4 @@ def frame_blocks(
 
 def frame_starts(count: int, hop: int, sample_rate: int) -> NDArray[np.float64]:
     """Start of each window in seconds, (count,) float64."""
-    return np.arange(count) * (hop / sample_rate)
+    return np.arange(count, dtype=np.float64) * hop / sample_rate

@@ -70,7 +70,8 @@ def embed_audio(audio: ArrayLike, model: DropInModel) -> Embeddings:
     """Embed (n,) or (batch, n) samples at 16 kHz with a model of :func:`get_model`.
 
     Returns:
-        (batch, 512) at clip level, (batch, 512, frames) at frame level; float32; batch is 1 for (n,).
+        (batch, 512) at clip level, (batch, 512, frames) at frame level, float32; (n,) is a batch
+        of one.
     """
     batch = np.atleast_2d(np.asarray(audio))
     if batch.ndim != 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -95,8 +96,8 @@ class Wav2CLIP:
         """Embed waveforms that are in memory.
 
         Args:
-            wave: (n,), (batch, n), or a list of (n,) of unequal lengths, n >= 1; floats nominally in
-                [-1, 1], or integers, which are scaled to it. One channel each.
+            wave: (n,), (batch, n), or a list of (n,) of unequal lengths, n >= 1; one channel each;
+                floats nominally in [-1, 1], or integers, which are scaled to it.
             sample_rate: Hz of all of them.
             normalize: scale embeddings to unit length. The published model's are not.
 
@@ -128,8 +129,29 @@ class Wav2CLIP:
         short, blocks = self._blocks(source)
         if short is not None:
             return self.embed_audio(short, self.sample_rate, normalize=normalize)
-        embedding = self._embed_stream(blocks)
-        return (_unit(embedding) if normalize else embedding)[0]
+        embedding = self.embed_stream(blocks)
+        return _unit(embedding) if normalize else embedding
+
+    def embed_stream(self, blocks: Callable[[], Iterable[Samples]]) -> Embeddings:
+        """Embed one recording of any length in bounded memory.
+
+        Args:
+            blocks: called twice, for the statistics of the spectrogram and for the embedding; gives
+                the recording from its start as (n,) float32 blocks at the model's rate.
+
+        Returns:
+            (dimension,) float32, equal to that of the recording in one piece but for rounding.
+        """
+        frontend = self._frontend
+
+        def pieces() -> Iterator[torch.Tensor]:
+            return frontend.stream(map(torch.from_numpy, blocks()), _BATCH_COLUMNS)
+
+        with torch.inference_mode():
+            statistics = frontend.statistics(pieces())
+            standardized = (frontend.standardize(piece, statistics) for piece in pieces())
+            on_device = (piece.to(self._engine.device) for piece in standardized)
+            return self._to_numpy(self._engine.embed_pieces(on_device)[0])
 
     def embed_frames(
         self,
@@ -167,8 +189,8 @@ class Wav2CLIP:
             hop: samples from the start of one window to the next.
 
         Returns:
-            (batch, dimension, frames) float32. With ``standardize="batch"`` the statistics are those
-            of all windows of all recordings.
+            (batch, dimension, frames) float32. With ``standardize="batch"`` the statistics are
+            those of all windows of all recordings.
         """
         rows, _ = self._waves(waves, self.sample_rate)
         size = self._batch_size(length)
@@ -180,7 +202,7 @@ class Wav2CLIP:
                 yield from windows.frame_blocks([recording], length, hop, size)
 
         groups = [rows] if self.standardize == "batch" else [[row] for row in rows]
-        parts = [self._embed_windows(lambda group=group: cut(*group)) for group in groups]
+        parts = [self._embed_windows(partial(cut, *group)) for group in groups]
         frames = np.concatenate(parts).reshape(len(rows), -1, self.dimension)
         return np.ascontiguousarray(frames.swapaxes(1, 2))
 
@@ -192,7 +214,7 @@ class Wav2CLIP:
         *,
         normalize: bool = False,
     ) -> Frames:
-        """:meth:`embed_frames` of a recording of any length, in bounded memory (it is read twice)."""
+        """:meth:`embed_frames` of a file of any length, read twice, in bounded memory."""
         short, blocks = self._blocks(source)
         if short is not None:
             blocks = partial(iter, [short])
@@ -267,11 +289,12 @@ class Wav2CLIP:
 
     def _blocks(self, source: Source) -> tuple[Samples | None, Callable[[], Iterator[Samples]]]:
         """A recording's samples if it is short, and a way to stream it from its start."""
-        start = source.tell() if hasattr(source, "seek") else 0
+        file = None if isinstance(source, str | bytes | os.PathLike) else source
+        start = 0 if file is None else file.tell()
 
         def blocks() -> Iterator[Samples]:
-            if hasattr(source, "seek"):
-                source.seek(start)
+            if file is not None:
+                file.seek(start)
             return iter(io.stream_audio(source, self.sample_rate))
 
         head: list[Samples] = []
@@ -287,7 +310,7 @@ class Wav2CLIP:
         if self.standardize == "batch":
             size = len(batch)
         elif batch.shape[1] > WHOLE_SECONDS * self.sample_rate:
-            return np.concatenate([self._embed_stream(partial(iter, [row])) for row in batch])
+            return np.stack([self.embed_stream(partial(iter, [row])) for row in batch])
         else:
             size = self._batch_size(batch.shape[1])
         parts = (batch[first : first + size] for first in range(0, len(batch), size))
@@ -298,20 +321,6 @@ class Wav2CLIP:
     def _spectrogram(self, batch: Samples) -> torch.Tensor:
         spectrogram = self._frontend(torch.from_numpy(np.ascontiguousarray(batch)))
         return self._frontend.standardize(spectrogram, self.standardize).to(self._engine.device)
-
-    @torch.inference_mode()
-    def _embed_stream(self, blocks: Callable[[], Iterable[Samples]]) -> Embeddings:
-        """(1, dimension) of one long recording that ``blocks`` gives from its start, twice."""
-        frontend = self._frontend
-
-        def pieces() -> Iterator[torch.Tensor]:
-            return frontend.stream(map(torch.from_numpy, blocks()), _BATCH_COLUMNS)
-
-        statistics = frontend.statistics(pieces())
-        standardized = (
-            frontend.standardize(piece, statistics).to(self._engine.device) for piece in pieces()
-        )
-        return self._to_numpy(self._engine.embed_pieces(standardized))
 
     def _embed_frames(
         self,
@@ -335,7 +344,6 @@ class Wav2CLIP:
             )
         return Frames(embeddings, windows.frame_starts(len(embeddings), hop, self.sample_rate))
 
-    @torch.inference_mode()
     def _embed_windows(self, batches: Callable[[], Iterable[Samples]]) -> Embeddings:
         """(t, dimension) of windows that ``batches`` gives as (b, n), twice, from the start."""
 
@@ -343,9 +351,11 @@ class Wav2CLIP:
             # Windows are views of one another; torch wants memory of its own.
             return (self._frontend(torch.from_numpy(batch.copy())) for batch in batches())
 
-        statistics = self._frontend.statistics(spectrograms())
-        standardized = (self._frontend.standardize(s, statistics) for s in spectrograms())
-        parts = [self._to_numpy(self._engine.embed(s.to(self._engine.device))) for s in standardized]
+        with torch.inference_mode():
+            statistics = self._frontend.statistics(spectrograms())
+            standardized = (self._frontend.standardize(s, statistics) for s in spectrograms())
+            on_device = (spectrogram.to(self._engine.device) for spectrogram in standardized)
+            parts = [self._to_numpy(self._engine.embed(spectrogram)) for spectrogram in on_device]
         return np.concatenate([np.zeros((0, self.dimension), np.float32), *parts])
 
     def _batch_size(self, samples: int) -> int:
@@ -393,9 +403,7 @@ def load(
     )
 
 
-def _embed_groups(
-    waves: Sequence[Samples], embed: Callable[[Samples], Embeddings]
-) -> Embeddings:
+def _embed_groups(waves: Sequence[Samples], embed: Callable[[Samples], Embeddings]) -> Embeddings:
     """Embed recordings in batches of equal length: padding would change what is next to it."""
     groups: dict[int, list[int]] = {}
     for row, wave in enumerate(waves):

@@ -30,7 +30,7 @@ class TorchEngine:
         return self._network.project(self._network.audio_encoder.forward_pieces(pieces))
 
     def features(self, spectrogram: Tensor) -> Tensor:
-        """(batch, bins, columns) to the encoder's output before the projection, (batch, features)."""
+        """(batch, bins, columns) to (batch, features), the output before the projection."""
         features: Tensor = self._network.audio_encoder(spectrogram)
         return features
 

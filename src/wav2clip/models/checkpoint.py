@@ -63,8 +63,8 @@ class Checkpoint:
     Attributes:
         network: residual network and projection.
         config: see :class:`AudioConfig`.
-        mean: (dimension,) float32, mean of unit-length audio embeddings of the training data, or None
-            where the checkpoint has none.
+        mean: (dimension,) float32, mean of unit-length audio embeddings of the training data, or
+            None where the checkpoint has none.
         fingerprint: 16 hexadecimal digits that change when any weight or the preprocessing changes.
     """
 
@@ -99,6 +99,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     else:
         config, tensors = PUBLISHED, _read_torch(path)
     _check_window(tensors.pop(_WINDOW, None), path)
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     mean = tensors.pop(_MEAN, None)
     return Checkpoint(
         network=build_network(config.encoder, tensors, display(path)),
@@ -147,11 +148,14 @@ def build_network(
     config: EncoderConfig, tensors: Mapping[str, Tensor], name: str = "checkpoint"
 ) -> AudioNetwork:
     """A network in evaluation mode with these weights; names outside the network are left alone."""
-    network = AudioNetwork(config)
+    with torch.device("meta"):  # the weights come from the file: initialising them first is waste
+        network = AudioNetwork(config)
     expected = network.state_dict()
     own = {key: value for key, value in tensors.items() if key.startswith(_PREFIXES)}
-    # num_batches_tracked counts training steps and takes no part in evaluation.
-    missing = [k for k in expected if k not in own and not k.endswith("num_batches_tracked")]
+    for key in expected:  # counts training steps, takes no part in evaluation, may be left out
+        if key.endswith("num_batches_tracked"):
+            own.setdefault(key, torch.tensor(0))
+    missing = [key for key in expected if key not in own]
     wrong = [k for k, v in own.items() if k in expected and v.shape != expected[k].shape]
     unknown = [k for k in own if k not in expected]
     if missing or wrong or unknown:
@@ -170,8 +174,9 @@ def build_network(
     bad = [k for k, v in own.items() if v.is_floating_point() and not bool(v.isfinite().all())]
     if bad:
         raise CheckpointError(f"{name}: {bad[0]} holds NaN or infinity; the file is damaged")
-    network.load_state_dict(own, strict=False)
-    return network.eval().requires_grad_(False)
+    network.load_state_dict(own, assign=True)
+    network.eval().requires_grad_(False)
+    return network.channels_last()
 
 
 def fingerprint(config: AudioConfig, tensors: Mapping[str, Tensor]) -> str:
@@ -216,10 +221,9 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{display(path)}: missing or damaged ({error})") from error
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
 def _read_config(path: Path) -> AudioConfig:
@@ -227,12 +231,11 @@ def _read_config(path: Path) -> AudioConfig:
         document = json.loads(path.read_text("utf-8"))
         if document.pop("format") != FORMAT:
             raise CheckpointError(f"{display(path)}: format is not {FORMAT}; update wav2clip?")
-        encoder = document.pop("encoder")
+        encoder: dict[str, Any] = document.pop("encoder")
+        encoder |= {"planes": tuple(encoder["planes"]), "blocks": tuple(encoder["blocks"])}
         return AudioConfig(
             frontend=FrontendConfig(**document.pop("frontend")),
-            encoder=EncoderConfig(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in encoder.items()}
-            ),
+            encoder=EncoderConfig(**encoder),
             **document,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

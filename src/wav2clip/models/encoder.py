@@ -83,7 +83,8 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        return self.feature_map(spectrogram).mean(dim=(2, 3))
+        pooled: Tensor = self.feature_map(spectrogram).mean(dim=(2, 3))
+        return pooled
 
     def feature_map(self, spectrogram: Tensor) -> Tensor:
         """Features before pooling: (batch, planes[-1], ceil(bins / 32), ceil(columns / 32))."""
@@ -91,10 +92,11 @@ class ResNet(nn.Module):
         x = self.maxpool(torch.relu_(self.bn1(self.conv1(x))))
         for stage in range(1, self.stages + 1):
             x = self.get_submodule(f"layer{stage}")(x)
-        return x
+        features: Tensor = x
+        return features
 
     def forward_pieces(self, pieces: Iterable[Tensor], columns: int = 2048) -> Tensor:
-        """Features (1, planes[-1]) of a spectrogram given in pieces (1, bins, any), in bounded memory.
+        """Features (1, planes[-1]) of a spectrogram in pieces (1, bins, any), in bounded memory.
 
         Equal to :meth:`forward` of the whole but for rounding. A cell of the feature map sees 217
         columns to either side of its centre, and centres are 32 columns apart. So the spectrogram
@@ -163,7 +165,7 @@ class AudioNetwork(nn.Module):
             self.audio_transform = Projection(
                 self.config.planes[-1], self.config.projection, self.config.dropout
             )
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.channels_last()
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Embeddings (batch, dimension) of standardised spectrograms (batch, bins, columns)."""
@@ -185,13 +187,17 @@ class AudioNetwork(nn.Module):
             if isinstance(block, BasicBlock):
                 _fold(block, "conv1", "bn1")
                 _fold(block, "conv2", "bn2")
-                if isinstance(block.downsample, nn.Sequential):
-                    block.downsample = fuse_conv_bn_eval(block.downsample[0], block.downsample[1])
-        return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                if block.downsample is not None:
+                    _fold(block.downsample, "0", "1")
+        return folded.channels_last()
+
+    def channels_last(self) -> AudioNetwork:
+        """The same network, its weights laid out channels-last."""
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
 
 
 def _fold(module: nn.Module, convolution: str, norm: str) -> None:
-    setattr(
-        module, convolution, fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
-    )
+    merged = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+    setattr(module, convolution, merged)
     setattr(module, norm, nn.Identity())

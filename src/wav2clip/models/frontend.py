@@ -41,7 +41,7 @@ class FrontendConfig:
 
     @property
     def min_samples(self) -> int:
-        """Reflect padding needs one sample more than half a window; shorter input is zero-padded."""
+        """Reflect padding needs one sample more than half a window; less is zero-padded."""
         return self.n_fft // 2 + 1
 
     def columns(self, samples: int) -> int:
@@ -51,7 +51,7 @@ class FrontendConfig:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and unbiased standard deviation of a recording's log spectrogram (natural log of power)."""
+    """Mean and unbiased standard deviation of a recording's log spectrogram (natural logarithm)."""
 
     mean: float
     std: float
@@ -71,8 +71,8 @@ class Frontend(nn.Module):
     def power(self, wave: Tensor) -> Tensor:
         """Power spectrogram (batch, bins, columns) of (batch, samples) float32.
 
-        Fewer than ``config.min_samples`` samples are padded with zeros on the right, because reflect
-        padding is undefined there.
+        Fewer than ``config.min_samples`` samples are padded with zeros on the right, because
+        reflect padding is undefined there.
         """
         missing = self.config.min_samples - wave.shape[-1]
         if missing > 0:
@@ -81,7 +81,7 @@ class Frontend(nn.Module):
         return self._stft(nn.functional.pad(wave, (edge, edge), mode="reflect"))
 
     def forward(self, wave: Tensor) -> Tensor:
-        """Log power spectrogram, not yet standardised, at least ``log(log_offset)``; see :meth:`power`."""
+        """Log of :meth:`power`, not yet standardised, at least ``log(log_offset)``."""
         return self._log(self.power(wave))
 
     def stream(self, blocks: Iterable[Tensor], columns: int) -> Iterator[Tensor]:

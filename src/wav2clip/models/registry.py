@@ -159,14 +159,14 @@ def _download(model: Model, part: Path, progress: Progress | None) -> None:
         )
     assert model.url is not None
     etag_file = _beside(part, ".etag")
-    request = urllib.request.Request(model.url, headers={"User-Agent": "wav2clip"})
+    request = urllib.request.Request(model.url, headers={"User-Agent": "wav2clip"})  # noqa: S310
     have = part.stat().st_size if part.exists() else 0
     etag = etag_file.read_text("latin-1") if etag_file.exists() else ""
     if have and etag:  # without a validator two halves of different files could be joined
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", etag)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
             resumed = response.status == 206
             have = have if resumed else 0
             length = response.headers.get("Content-Length")
@@ -214,7 +214,7 @@ def _verify(model: Model, file: Path) -> None:
             file.unlink()
         source = "the publisher's" if model.sha256 else f"the one recorded in {display(record)}"
         raise RegistryError(
-            f"{display(model.path)}: SHA-256 is {found}, expected {expected}, {source}. The file is "
-            "damaged or was replaced: delete it and try again; if the publisher changed it, delete "
-            "the record too"
+            f"{display(model.path)}: SHA-256 is {found}, expected {expected}, {source}. "
+            "The file is damaged or was replaced: delete it and try again; if the publisher "
+            "changed it, delete the record too"
         )

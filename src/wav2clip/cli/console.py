@@ -1,0 +1,104 @@
+"""What commands share: two consoles, progress bars, lists of failures, exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from wav2clip.files import display
+
+out = Console()
+"""Results: what a pipe should carry."""
+
+err = Console(stderr=True)
+"""Progress, warnings and failures."""
+
+
+class RateColumn(ProgressColumn):
+    """Items per second, one decimal."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} {self.unit}/s" if speed else "", style="progress.data.speed")
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None, unit: str = "files") -> Iterator[Any]:
+    """A bar on standard error with rate and time left; gives a function that advances it by one."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(unit),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda steps=1: bar.advance(task, steps)
+
+
+def load_model(name: str, **options: Any) -> Any:
+    """``wav2clip.load`` with a bar if weights must be fetched."""
+    from wav2clip.embedding.embedder import load
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(f"fetching {name}", visible=False)
+
+        def progress(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+
+        return load(name, progress=progress, **options)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output, never wrapped or coloured."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def report_failures(failures: Mapping[Path, str], done: int) -> None:
+    """List what failed and why on standard error, then exit with 1; nothing if nothing failed."""
+    if not failures:
+        return
+    for path, reason in failures.items():
+        err.print(f"[red]failed[/] {escape(display(path))}: {escape(reason)}", soft_wrap=True)
+    err.print(f"{len(failures)} failed, {done} done")
+    raise typer.Exit(1)
+
+
+def report_warnings(warnings: Mapping[Path, tuple[str, ...]]) -> None:
+    """What is wrong with files that could be used all the same."""
+    for path, reasons in warnings.items():
+        for reason in reasons:
+            err.print(
+                f"[yellow]warning[/] {escape(display(path))}: {escape(reason)}", soft_wrap=True
+            )

@@ -1,0 +1,91 @@
+"""The `wav2clip` command: finds the subcommand, turns errors into text and an exit code.
+
+Subcommands are imported only when they run, so that `wav2clip --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from wav2clip import __version__
+from wav2clip.errors import Wav2ClipError
+
+COMMANDS = {
+    "embed": "Embed recordings into a file of vectors.",
+    "models": "List the models that can be loaded by name, and what is cached.",
+}
+"""Subcommands, each in ``wav2clip.cli.<name>`` as ``app`` or as a function of that name."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command when it is run; the overview needs a name and a line alone."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        return _as_command(lambda: None, cmd_name, COMMANDS[cmd_name])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        assert name is not None
+        return name, load_command(name), rest
+
+
+def load_command(name: str) -> Any:
+    """The click command of a subcommand: its module's ``app``, or its function of that name."""
+    module = import_module(f"wav2clip.cli.{name}")
+    if hasattr(module, "app"):
+        command = typer.main.get_command(module.app)
+        command.name = name
+        return command
+    return _as_command(getattr(module, name), name)
+
+
+def _as_command(function: Callable[..., None], name: str, summary: str | None = None) -> Any:
+    single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    single.command(name, help=summary)(function)
+    return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    """Put sound into the space of pictures and words.
+
+    Start with `wav2clip COMMAND --help`: every command shows an example.
+    """
+    if version:
+        typer.echo(f"wav2clip {__version__}")
+        raise typer.Exit
+
+
+def run() -> None:
+    """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        app(prog_name="wav2clip")
+    except Wav2ClipError as error:
+        typer.echo(f"wav2clip: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
