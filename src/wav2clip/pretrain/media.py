@@ -14,6 +14,7 @@ from PIL import Image
 from wav2clip.audio.io import stream_audio
 from wav2clip.errors import DataError, Wav2ClipError
 from wav2clip.files import display
+from wav2clip.models.towers.images import open_image
 from wav2clip.pretrain.shards import SAMPLE_RATE
 from wav2clip.pretrain.sources import Item
 
@@ -42,7 +43,7 @@ def read_media(item: Item, seconds: float, frame_rate: float) -> Media:
         elif item.video:
             pictures = read_frames(item.picture, frame_rate, len(audio) / SAMPLE_RATE)
         else:
-            pictures = [read_picture(item.picture)]
+            pictures = [open_image(item.picture)]
         return Media(audio, pictures)
     except Wav2ClipError as error:
         return Media(np.zeros(0, np.int16), failure=str(error))
@@ -64,19 +65,6 @@ def read_audio(path: Path, seconds: float) -> NDArray[np.int16]:
     return np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
 
 
-def read_picture(path: Path) -> Image.Image:
-    """A picture as RGB.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{display(path)}: not a picture that can be read ({error})") from error
-
-
 def read_frames(path: Path, rate: float, seconds: float) -> list[Image.Image]:
     """The frames that are on the screen at 0, 1/rate, 2/rate ... below ``seconds``; at least one.
 
@@ -96,12 +84,18 @@ def read_frames(path: Path, rate: float, seconds: float) -> list[Image.Image]:
             stream.thread_type = "AUTO"
             start = (container.start_time or 0) / av.time_base
             frames = _on_screen(container.decode(stream), start, rate, count)
-            pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in frames]
+            pictures = [_upright(frame) for frame in frames]
     except (av.FFmpegError, OSError, ValueError) as error:
         raise DataError(f"{name}: its video cannot be decoded ({error})") from error
     if not pictures:
         raise DataError(f"{name}: its video track holds no frames")
     return pictures
+
+
+def _upright(frame: av.VideoFrame) -> Image.Image:
+    """The picture as a player shows it: phones store films on their side, with a mark."""
+    picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
+    return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
 
 
 def _on_screen(

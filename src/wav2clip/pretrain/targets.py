@@ -18,7 +18,7 @@ from wav2clip.models.towers.base import Towers
 
 Embeddings = NDArray[np.float32]
 
-_TEXT_BATCH, _IMAGE_BATCH = 256, 64
+_TEXT_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,7 @@ def embed_pictures(pictures: Sequence[Sequence[Image.Image]], towers: Towers) ->
     flat = [picture for sequence in pictures for picture in sequence]
     if not flat:
         return []
-    batches = [flat[i : i + _IMAGE_BATCH] for i in range(0, len(flat), _IMAGE_BATCH)]
-    vectors = np.concatenate([_checked(towers.embed_image(batch), towers) for batch in batches])
+    vectors = _checked(towers.embed_image(flat), towers)
     ends = np.cumsum([len(sequence) for sequence in pictures])
     means = [part.mean(axis=0, keepdims=True) for part in np.split(vectors, ends[:-1])]
     return [mean / np.linalg.norm(mean) for mean in means]
