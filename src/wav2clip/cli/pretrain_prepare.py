@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,28 +63,25 @@ def prepare(
 
     Example: `wav2clip pretrain prepare videos --out shards --frame-rate 1`
 
-    Example: `wav2clip pretrain prepare clips.csv --out shards --teacher openai/clip-vit-base-patch32`
+    Example: `wav2clip pretrain prepare clips.csv --out shards --teacher openai/clip-vit-base-patch16`
     """
+    from wav2clip.cli import console
     from wav2clip.models.towers import load_towers
     from wav2clip.pretrain.pairs import PrepareSettings
     from wav2clip.pretrain.pairs import prepare as prepare_pairs
 
     settings = PrepareSettings(seconds, frame_rate, validation, shard_samples)
-    with _ProgressBars() as bars:
+    with _ProgressBars() as progress:
+        towers = load_towers(teacher, device=device)
         manifest = prepare_pairs(
-            source,
-            out,
-            load_towers(teacher, device=device),
-            settings,
-            genuine_text or (),
-            workers,
-            bars,
+            source, out, towers, settings, genuine_text or (), workers, progress
         )
-    typer.echo(json.dumps(manifest.to_json()) if as_json else _summary(out, manifest))
-    for failure in manifest.failures:
-        typer.echo(f"skipped {failure.source}: {failure.reason}", err=True)
-    if manifest.failures:
-        raise typer.Exit(1)
+    if as_json:
+        console.print_json(manifest.to_json())
+    else:
+        typer.echo(_summary(out, manifest))
+    done = sum(manifest.samples(split) for split in manifest.splits)
+    console.report_failures({Path(f.source): f.reason for f in manifest.failures}, done)
 
 
 def _summary(out: Path, manifest: Manifest) -> str:
@@ -96,8 +92,7 @@ def _summary(out: Path, manifest: Manifest) -> str:
         for split, shards in manifest.splits.items()
     ]
     lines += [
-        f"teacher: {teacher.name} ({teacher.fingerprint}), {teacher.space}, {teacher.dimension}",
-        f"skipped: {len(manifest.failures)}",
+        f"teacher: {teacher.name} {teacher.fingerprint}, {teacher.space}, {teacher.dimension}-d",
         f"written to {out}",
     ]
     return "\n".join(lines)
@@ -107,10 +102,11 @@ class _ProgressBars:
     """A bar on standard error for each stage that the preparation reports."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import Progress, TaskID
 
-        self._bars = Progress(console=Console(stderr=True), transient=True)
+        from wav2clip.cli import console
+
+        self._bars = Progress(console=console.err, transient=True)
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, what: str, done: int, total: int) -> None:

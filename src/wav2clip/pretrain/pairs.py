@@ -252,11 +252,11 @@ class _Maker:
 
     def _sample(self, item: Item, media: Media, target: Embeddings | str) -> Sample | Failure:
         if media.failure:
-            return Failure(item.source, media.failure)
+            return Failure(item.name, media.failure)
         if item.picture is None:
             target = np.stack([self.vectors[phrase] for phrase in item.captions])
         if isinstance(target, str):
-            return Failure(item.source, target)
+            return Failure(item.name, target)
         kind: Kind = "text" if item.picture is None else "image"
         return Sample(item.key, media.audio, target, item.label, item.captions, kind, item.source)
 

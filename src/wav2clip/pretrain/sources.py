@@ -34,6 +34,7 @@ class Item:
 
     Attributes:
         key: name of the sample, from its place in the listing.
+        name: the file as the listing names it.
         audio: file with the sound; of a video, the video.
         picture: a picture, or a video whose frames are taken, or None for words alone.
         video: whether ``picture`` is a video.
@@ -44,6 +45,7 @@ class Item:
     """
 
     key: str
+    name: str
     audio: Path
     picture: Path | None
     video: bool
@@ -113,8 +115,8 @@ def _folder_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             "Sounds with captions or pictures are listed in a .csv or .jsonl file"
         )
     for path in paths:
-        name = display(path.relative_to(folder))
-        yield name, {"video": str(path), "source": name}
+        name = str(path.relative_to(folder))
+        yield name, {"video": name}
 
 
 def _table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -167,14 +169,16 @@ def _item(key: str, row: dict[str, Any], base: Path) -> Item:
     split = str(row.get("split") or "")
     if split not in ("", TRAIN, VALIDATION):
         raise ValueError(f"its split is {split!r}, expected {TRAIN} or {VALIDATION}")
+    name = display(row.get("audio") or row["video"])
     return Item(
         key=key,
+        name=name,
         audio=sound,
         picture=picture,
         video=picture is not None and image is None,
         captions=captions,
         label=str(row.get("label") or "").strip() or None,
-        source=str(row.get("source") or row.get("audio") or row.get("video")),
+        source=str(row.get("source") or name),
         split=split,
     )
 
@@ -209,7 +213,7 @@ def _with_splits(items: list[Item], validation: int | None) -> list[Item]:
         raise DataError(
             f"{validation} of {len(items)} clips were asked for validation; none are left to train"
         )
-    undecided.sort(key=lambda item: hashlib.sha256(item.source.encode()).digest())
+    undecided.sort(key=lambda item: hashlib.sha256(item.name.encode()).digest())
     held_out = {item.key for item in undecided[:validation]}
     return [
         item if item.split else replace(item, split=VALIDATION if item.key in held_out else TRAIN)
