@@ -18,6 +18,7 @@ from wav2clip.errors import Wav2ClipError
 
 COMMANDS = {
     "embed": "Embed recordings into a file of vectors.",
+    "pretrain": "Train an encoder of your own: prepare the data, fit, publish.",
     "models": "List the models that can be loaded by name, and what is cached.",
 }
 """Subcommands, each in ``wav2clip.cli.<name>`` as ``app`` or as a function of that name."""

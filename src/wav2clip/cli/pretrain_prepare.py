@@ -63,7 +63,7 @@ def prepare(
 
     Example: `wav2clip pretrain prepare videos --out shards --frame-rate 1`
 
-    Example: `wav2clip pretrain prepare clips.csv --out shards --teacher openai/clip-vit-base-patch16`
+    Example: `wav2clip pretrain prepare clips.csv --out s --teacher openai/clip-vit-base-patch16`
     """
     from wav2clip.cli import console
     from wav2clip.models.towers import load_towers
