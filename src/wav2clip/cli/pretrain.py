@@ -11,6 +11,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Train an encoder of your own: prepare the data, fit, publish.",
 )
 app.command()(prepare)
+
+
+@app.callback()
+def _group() -> None:
+    """Train an encoder of your own: prepare the data, fit, publish."""
