@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from wav2clip.cli.pretrain_prepare import prepare
+from wav2clip.cli.pretrain_publish import publish
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(prepare)
+app.command()(publish)
 
 
 @app.callback()
