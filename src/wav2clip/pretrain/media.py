@@ -62,7 +62,7 @@ def read_audio(path: Path, seconds: float) -> NDArray[np.int16]:
         if have >= wanted:
             break
     samples = np.concatenate(blocks)[:wanted]
-    return np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    return np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
 
 
 def read_frames(path: Path, rate: float, seconds: float) -> list[Image.Image]:
