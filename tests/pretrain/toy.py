@@ -65,12 +65,12 @@ def film(
     audio: NDArray[np.float32] | None = None,
     rate: int = 16_000,
 ) -> Path:
-    """Mux pictures (n, SIDE, SIDE, 3) shown from ``times`` (seconds) and mono sound.
+    """Mux mono sound, then pictures (n, SIDE, SIDE, 3) shown from ``times`` (seconds).
 
     Matroska keeps any time stamps, FFV1 and PCM keep every value.
     """
     with av.open(str(path), "w") as container:
-        video = sound = None
+        packets = []
         if pictures is not None:
             video = container.add_stream("ffv1", rate=1000)
             video.width = video.height = SIDE
@@ -78,17 +78,25 @@ def film(
             video.time_base = video.codec_context.time_base = Fraction(1, 1000)
         if audio is not None:
             sound = container.add_stream("pcm_s16le", rate=rate, layout="mono")
-        if video is not None and pictures is not None:
+            packets += _sound_packets(sound, audio, rate)
+        if pictures is not None:
             times = np.arange(len(pictures)) / 25 if times is None else times
             for picture, time in zip(pictures, times, strict=True):
                 frame = av.VideoFrame.from_ndarray(picture, "rgb24")
                 frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
-                container.mux(video.encode(frame))
-            container.mux(video.encode(None))
-        if sound is not None and audio is not None:
-            values = np.rint(audio * 32767).astype(np.int16)[None]
-            block = av.AudioFrame.from_ndarray(values, "s16", "mono")
-            block.sample_rate, block.pts = rate, 0
-            container.mux(sound.encode(block))
-            container.mux(sound.encode(None))
+                packets += [(time, packet) for packet in video.encode(frame)]
+            packets += [(np.inf, packet) for packet in video.encode(None)]
+        for _, packet in sorted(packets, key=lambda entry: entry[0]):
+            container.mux(packet)
     return path
+
+
+def _sound_packets(stream: Any, audio: NDArray[np.float32], rate: int) -> list[tuple[float, Any]]:
+    """Packets of a twentieth of a second, with their times."""
+    values = np.rint(audio * 32767).astype(np.int16)
+    packets = []
+    for start in range(0, len(values), rate // 20):
+        block = av.AudioFrame.from_ndarray(values[None, start : start + rate // 20], "s16", "mono")
+        block.sample_rate, block.pts = rate, start
+        packets += [(start / rate, packet) for packet in stream.encode(block)]
+    return packets
