@@ -41,5 +41,9 @@ class DataError(Wav2ClipError):
     """A dataset, a shard or a manifest is missing, damaged, or does not fit the run."""
 
 
+class TrainingError(Wav2ClipError):
+    """A training run cannot go on, or cannot be resumed as asked."""
+
+
 class LibraryError(Wav2ClipError):
     """A sound library cannot be opened, written, or searched as asked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from wav2clip.cli.pretrain_fit import fit
 from wav2clip.cli.pretrain_prepare import prepare
 from wav2clip.cli.pretrain_publish import publish
 
@@ -14,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(prepare)
+app.command()(fit)
 app.command()(publish)
 
 

@@ -1,0 +1,66 @@
+"""What a validation epoch reports: retrieval in both directions and zero-shot accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def ranks(similarity: Tensor, relevant: Tensor) -> Tensor:
+    """Rank, from 1, of each query's best relevant candidate.
+
+    Args:
+        similarity: (queries, candidates).
+        relevant: (queries, candidates) bool, at least one per row.
+
+    Returns:
+        (queries,) int64: 1 plus the irrelevant candidates that score at least as high as the best
+        relevant one, so that a model that says the same of everything gains nothing.
+    """
+    best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
+    return 1 + ((similarity >= best) & ~relevant).sum(dim=1)
+
+
+def retrieval(similarity: Tensor, relevant: Tensor) -> dict[str, float]:
+    """``R@1``, ``R@5``, ``R@10`` (shares from 0 to 1) and ``median_rank``."""
+    rank = ranks(similarity, relevant)
+    recalls = {f"R@{k}": float((rank <= k).float().mean()) for k in (1, 5, 10)}
+    return {**recalls, "median_rank": float(rank.float().median())}
+
+
+def validation_table(
+    audio: Tensor, targets: Tensor, labels: Sequence[str | None], mean: Tensor
+) -> dict[str, float]:
+    """Retrieval of targets by sound, and accuracy among the labels that occur.
+
+    Both sides are centred: the sounds on their own mean, the targets on ``mean``, because audio and
+    text or image embeddings lie around different centres (the modality gap, Liang et al. 2022,
+    arXiv 2203.02053). Clips of one label are relevant to each other.
+
+    Args:
+        audio: (n, d) embeddings.
+        targets: (n, d) of the teacher.
+        labels: n names, None where there is none.
+        mean: (d,) of the training targets.
+
+    Returns:
+        What :func:`retrieval` gives, and ``accuracy`` (0 to 1) where two labels or more occur.
+    """
+    unit = F.normalize(audio.float(), dim=-1)
+    queries = F.normalize(unit - unit.mean(dim=0), dim=-1)
+    candidates = F.normalize(targets.float() - mean, dim=-1)
+    names = sorted({label for label in labels if label is not None})
+    index = torch.tensor([names.index(x) if x is not None else -1 for x in labels])
+    relevant = (index[:, None] == index[None, :]) & (index >= 0)[:, None]
+    relevant.fill_diagonal_(True)
+    table = retrieval(queries @ candidates.T, relevant)
+    if len(names) > 1:
+        known = index >= 0
+        sums = torch.zeros(len(names), candidates.shape[1])
+        sums.index_add_(0, index[known], candidates[known])
+        scores = queries[known] @ F.normalize(sums, dim=-1).T
+        table["accuracy"] = float((scores.argmax(dim=1) == index[known]).float().mean())
+    return table

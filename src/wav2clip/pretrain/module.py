@@ -1,0 +1,179 @@
+"""The training step as a LightningModule: sound and teacher embeddings in, losses out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from wav2clip.errors import TrainingError
+from wav2clip.models.encoder import AudioNetwork
+from wav2clip.models.frontend import Frontend
+from wav2clip.pretrain.augment import Augment, Batch, waveform
+from wav2clip.pretrain.config import FitConfig
+from wav2clip.pretrain.data import Labels
+from wav2clip.pretrain.losses import Losses
+from wav2clip.pretrain.metrics import validation_table
+
+
+class PretrainModule(pl.LightningModule):
+    """Audio network, losses, optimiser.
+
+    Random numbers of a step come from (seed, epoch, batch, process) alone, so a resumed run goes on
+    as if it had never stopped.
+    """
+
+    def __init__(self, config: FitConfig, labels: Labels, total_steps: int) -> None:
+        """``total_steps``: steps of the optimiser over the whole run, for the cosine schedule."""
+        super().__init__()
+        torch.manual_seed(config.seed)
+        self.config, self.total_steps = config, total_steps
+        self.network = AudioNetwork(config.network.encoder())
+        self.frontend = Frontend()
+        self.augment = Augment(config.augment, self.frontend)
+        mean = torch.from_numpy(labels.mean)
+        self.text_mean = mean
+        self.losses = Losses(config, torch.from_numpy(labels.bank), mean)
+        self.average: AveragedModel | None = None
+        if config.run.average is not None:
+            self.average = AveragedModel(
+                self.network, avg_fn=moving_average(config.run.average), use_buffers=True
+            ).requires_grad_(False)
+        self.table: dict[str, float] = {}
+        self._validated: list[tuple[Tensor, Tensor, list[str | None]]] = []
+        # A plain function: a compiled module would enter the state dict a second time.
+        self._encode: Callable[[Tensor], Tensor] = self._encoder_features
+        if config.run.compile:
+            self._encode = torch.compile(self._encoder_features, dynamic=False)
+
+    def _encoder_features(self, spectrogram: Tensor) -> Tensor:
+        features: Tensor = self.network.audio_encoder(spectrogram)
+        return features
+
+    @property
+    def shipped(self) -> AudioNetwork:
+        """The network that validation and the checkpoint use: the average where there is one."""
+        if self.average is None:
+            return self.network
+        network: AudioNetwork = self.average.module
+        return network
+
+    def _seed(self, index: int) -> int:
+        place = [self.config.seed, self.current_epoch, index, self.global_rank]
+        return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The loss of a batch.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        seed = self._seed(index)
+        torch.manual_seed(seed)  # for the dropout
+        with torch.autocast(self.device.type, enabled=False):
+            spectrogram, batch = self.augment(batch, torch.Generator().manual_seed(seed))
+        features = self._encode(spectrogram)
+        transform = self.network.audio_transform
+        audio = features if transform is None else transform(features)
+        losses = self._losses(features, audio, batch)
+        if not torch.isfinite(losses["loss"]):
+            raise TrainingError(
+                f"the loss became {losses['loss'].item()} in epoch {self.current_epoch}, batch "
+                f"{index}; lower optimiser.learning_rate, set optimiser.clip_norm, or train in "
+                "32-true, and resume from the last checkpoint"
+            )
+        for name, value in losses.items():
+            progress = name == "loss"
+            self.log(f"train/{name}", value.detach(), batch_size=len(batch), prog_bar=progress)
+        return losses["loss"]
+
+    def _losses(self, features: Tensor, audio: Tensor, batch: Batch) -> dict[str, Tensor]:
+        # Cosines times a scale of up to 100 need more than the eight bits of bfloat16.
+        with torch.autocast(self.device.type, enabled=False):
+            losses: dict[str, Tensor] = self.losses(
+                features.float(), audio.float(), batch.targets, batch.labels, batch.shares
+            )
+        return losses
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Follow the weights after each step of the optimiser."""
+        if self.average is not None and (batch_idx + 1) % self.config.run.accumulate == 0:
+            self.average.update_parameters(self.network)
+
+    def embed(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and embeddings of whole sounds (n, samples) by the network that is shipped."""
+        with torch.autocast(self.device.type, enabled=False):
+            spectrogram = self.frontend.standardize(self.frontend(waveform(audio)), "recording")
+        network = self.shipped
+        features: Tensor = network.audio_encoder(spectrogram)
+        if network.audio_transform is None:
+            return features.float(), features.float()
+        return features.float(), network.audio_transform(features).float()
+
+    def validation_step(self, batch: tuple[Batch, list[str | None]], index: int) -> None:
+        """The loss without augmentation; embeddings are kept for the table."""
+        clips, names = batch
+        features, audio = self.embed(clips.audio)
+        for name, value in self._losses(features, audio, clips).items():
+            self.log(f"validation/{name}", value, batch_size=len(clips), sync_dist=True)
+        self._validated.append((audio.cpu(), clips.targets.cpu(), names))
+
+    def on_validation_epoch_end(self) -> None:
+        """Retrieval and accuracy over all validation clips."""
+        audio, targets, names = zip(*self._validated, strict=True)
+        self._validated.clear()
+        labels = [name for part in names for name in part]
+        self.table = validation_table(torch.cat(audio), torch.cat(targets), labels, self.text_mean)
+        self.log_dict({f"validation/{k}": v for k, v in self.table.items()}, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Adam and the schedule of :class:`OptimiserSettings`."""
+        settings = self.config.optimiser
+        trained = [p for p in self.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(
+            trained, settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        if settings.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimiser,
+                factor=settings.factor,
+                patience=settings.patience,
+                min_lr=settings.floor,
+            )
+            scheduler = {"scheduler": plateau, "monitor": "validation/loss"}
+        else:
+            curve = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
+            scheduler = {"scheduler": curve, "interval": "step"}
+        return {"optimizer": optimiser, "lr_scheduler": scheduler}
+
+    def _rate(self, step: int) -> float:
+        """Share of the learning rate at a step: linear rise, then constant or half a cosine."""
+        settings = self.config.optimiser
+        rise = settings.warmup * self.total_steps
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        if settings.schedule == "constant":
+            return 1.0
+        progress = min(1.0, (step - rise) / max(1.0, self.total_steps - rise))
+        lowest = settings.floor / settings.learning_rate
+        return float(lowest + (1 - lowest) * 0.5 * (1 + np.cos(np.pi * progress)))
+
+
+def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """An averaging function for :class:`AveragedModel` whose decay rises to ``decay``.
+
+    After n steps it is at most (1 + n) / (10 + n), so the random start is soon forgotten.
+    """
+
+    def update(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+        if not current.is_floating_point():
+            return current
+        n = int(steps)
+        return torch.lerp(average, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update
