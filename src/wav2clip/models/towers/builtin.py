@@ -1,0 +1,140 @@
+"""The towers that ship inside the package: small networks trained to answer as CLIP ViT-B/32 does.
+
+What they approximate, how closely, and from what they were made: docs/model-card-builtin.md.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from tokenizers import BertWordPieceTokenizer
+from torch import Tensor
+from torch.nn import functional as F
+
+from wav2clip.errors import CheckpointError, InputError
+from wav2clip.models.space import CLIP_VIT_B32
+from wav2clip.models.towers.base import TEXT_BATCH, Embeddings, Towers
+from wav2clip.models.towers.image_network import SIDE, ImageNetwork
+from wav2clip.models.towers.images import square
+from wav2clip.models.towers.packed import digest, load_packed
+from wav2clip.models.towers.text_network import TextConfig, TextNetwork
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FOLDER = Path(__file__).parents[2] / "weights" / "builtin"
+TEXT_WEIGHTS = Path("text") / "model.safetensors"
+VOCABULARY = Path("text") / "vocabulary.txt"
+IMAGE_WEIGHTS = Path("image") / "model.safetensors"
+MEANS = Path("means.safetensors")
+"""Means of genuine CLIP unit vectors of words (``text``) and of pictures (``image``)."""
+
+
+class BuiltinTowers(Towers):
+    """The built-in pair, in the space of CLIP ViT-B/32. Each tower is loaded when first used."""
+
+    name = "builtin"
+    space = CLIP_VIT_B32
+    differentiable = True
+    logit_scale = 100.0
+
+    def __init__(self, device: str | torch.device | None = None, folder: Path = FOLDER) -> None:
+        self.device = torch.device(device or "cpu")
+        self._folder = folder
+
+    @cached_property
+    def fingerprint(self) -> str:
+        files = (TEXT_WEIGHTS, VOCABULARY, IMAGE_WEIGHTS, MEANS)
+        return digest(*(self._folder / file for file in files))
+
+    @cached_property
+    def means(self) -> dict[str, Embeddings]:  # type: ignore[override]
+        means = load_packed(self._folder / MEANS)
+        return {modality: mean.numpy() for modality, mean in means.items()}
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """See :meth:`Towers.encode_pixels`; the middle square is scaled to 224 x 224."""
+        if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
+            raise InputError(
+                f"got pixels of shape {tuple(pixels.shape)}, expected (batch, 3, height, width)"
+            )
+        embeddings: Tensor = self._image(crop_square(pixels.to(self.device), SIDE))
+        return F.normalize(embeddings, dim=-1)
+
+    @torch.inference_mode()
+    def _texts(self, phrases: list[str]) -> Embeddings:
+        network, tokenizer = self._text
+        rows = [encoding.ids for encoding in tokenizer.encode_batch(phrases)]
+        embeddings = np.empty((len(rows), self.dimension), np.float32)
+        # Phrases of one length together: nothing is padded, so nothing needs a mask.
+        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        for _, same in groupby(order, key=lambda row: len(rows[row])):
+            group = list(same)
+            for start in range(0, len(group), TEXT_BATCH):
+                part = group[start : start + TEXT_BATCH]
+                ids = torch.tensor([rows[row] for row in part], device=self.device)
+                embeddings[part] = network(ids).cpu().numpy()
+        return embeddings
+
+    @torch.inference_mode()
+    def _images(self, pictures: list[Image]) -> Embeddings:
+        pixels = np.stack([np.asarray(square(picture, SIDE)) for picture in pictures])
+        tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device) / 255
+        embeddings: Embeddings = self._image(tensor).cpu().numpy()
+        return embeddings
+
+    @cached_property
+    def _text(self) -> tuple[TextNetwork, BertWordPieceTokenizer]:
+        """Network and tokenizer of the text tower."""
+        state = load_packed(self._folder / TEXT_WEIGHTS)
+        config = TextConfig()
+        with torch.device("meta"):
+            network = TextNetwork(config)
+        network.load_state_dict(state, assign=True)
+        return (
+            network.eval().requires_grad_(False).to(self.device),
+            word_pieces(self._folder / VOCABULARY, config.context),
+        )
+
+    @cached_property
+    def _image(self) -> ImageNetwork:
+        state = load_packed(self._folder / IMAGE_WEIGHTS)
+        with torch.device("meta"):
+            network = ImageNetwork()
+        network.load_state_dict(state, assign=True)
+        return network.eval().requires_grad_(False).to(self.device)
+
+
+def word_pieces(vocabulary: Path, context: int) -> BertWordPieceTokenizer:
+    """BERT's uncased word pieces, cut off at ``context`` of them, marks included.
+
+    Raises:
+        CheckpointError: the vocabulary cannot be read.
+    """
+    try:
+        pieces = vocabulary.read_text(encoding="utf-8").split("\n")[:-1]
+    except OSError as error:
+        raise CheckpointError(
+            f"the built-in vocabulary cannot be read ({error}); reinstall wav2clip"
+        ) from error
+    tokenizer = BertWordPieceTokenizer({piece: i for i, piece in enumerate(pieces)}, lowercase=True)
+    tokenizer.enable_truncation(context)
+    return tokenizer
+
+
+def crop_square(pixels: Tensor, side: int) -> Tensor:
+    """The middle squares of pictures (batch, 3, height, width), scaled to ``side`` pixels."""
+    height, width = pixels.shape[2:]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    middle = pixels[:, :, top : top + edge, left : left + edge]
+    if edge == side:
+        return middle
+    return F.interpolate(
+        middle, size=(side, side), mode="bicubic", align_corners=False, antialias=edge > side
+    ).clamp(0, 1)
