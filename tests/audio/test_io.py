@@ -11,8 +11,8 @@ import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media import encode, tone, wav_bytes
 
+from media import encode, tone, wav_bytes
 from wav2clip.audio.io import load_audio, resample, stream_audio
 from wav2clip.errors import AudioError, InputError
 
@@ -87,9 +87,22 @@ def test_path_bytes_and_file_object_agree(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(content)
     with path.open("rb") as file:
-        same = [load_audio(s).samples for s in (path, str(path), content, stdio.BytesIO(content), file)]
+        same = [
+            load_audio(s).samples for s in (path, str(path), content, stdio.BytesIO(content), file)
+        ]
     for other in same[1:]:
         np.testing.assert_array_equal(same[0], other)
+
+
+def test_a_file_object_of_the_caller_stays_open() -> None:
+    file = stdio.BytesIO(wav_bytes(tone(0.1)))
+    first = load_audio(file).samples
+    file.seek(0)
+    np.testing.assert_array_equal(first, load_audio(file).samples)
+    text = stdio.BytesIO(b"no sound at all")
+    with pytest.raises(AudioError, match="<file object>"):
+        load_audio(text)
+    assert not text.closed
 
 
 @settings(deadline=None, max_examples=25)

@@ -24,7 +24,9 @@ def test_streamed_windows_equal_a_plain_loop(
     samples = np.arange(n, dtype=np.float32)
     expected = [samples[s : s + length] for s in range(0, n - length + 1, hop)]
     assert window_count(n, length, hop) == len(expected)
-    batches = list(frame_blocks(np.split(samples, sorted(min(c, n) for c in cuts)), length, hop, batch))
+    batches = list(
+        frame_blocks(np.split(samples, sorted(min(c, n) for c in cuts)), length, hop, batch)
+    )
     assert all(1 <= len(b) <= batch for b in batches)
     found = [row for b in batches for row in b]
     np.testing.assert_array_equal(np.array(found), np.array(expected))

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import reference
 
+import reference
 import wav2clip
 from conftest import published_state
 from wav2clip.audio.io import load_audio

@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -31,7 +32,11 @@ Samples = NDArray[np.float32]
 SAMPLE_RATE = 16_000
 """Hz; what the published Wav2CLIP network takes."""
 
-_BLOCK_SECONDS = 4.0
+Owned = AbstractContextManager[Any]
+"""Closes what was opened here, and nothing else."""
+
+_BLOCK_SECONDS = 0.5
+# A block in which a file turns out to be damaged is lost as a whole, so it is kept short.
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
 
 
@@ -116,7 +121,13 @@ def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:
         raise InputError(f"sample_rate is {sample_rate} Hz, expected 1000 to 768000")
     name = source_name(source)
     file = _open(source, name)
-    decoder = _open_decoder(file, name)
+    # A file that the caller opened stays open: it may be read again.
+    owned = nullcontext(file) if file is source else file
+    try:
+        decoder = _open_decoder(file, owned, name)
+    except AudioError:
+        with owned:
+            raise
     if not _LOWEST_RATE <= decoder.rate <= _HIGHEST_RATE:
         raise AudioError(f"{name}: its sample rate is {decoder.rate} Hz, expected 1000 to 768000")
     return AudioStream(sample_rate, decoder.rate, decoder.channels, decoder, name)
@@ -177,23 +188,23 @@ class _Decoder:
     warnings: list[str] = field(default_factory=list)
 
 
-def _open_decoder(file: BinaryIO, name: str) -> _Decoder:
+def _open_decoder(file: BinaryIO, owned: Owned, name: str) -> _Decoder:
     start = file.tell()
     try:
-        return _sndfile_decoder(soundfile.SoundFile(file), file)
+        return _sndfile_decoder(soundfile.SoundFile(file), owned)
     except soundfile.LibsndfileError as error:
         reason = str(error.error_string).rstrip(".")
     file.seek(start)
-    return _ffmpeg_decoder(file, name, reason)
+    return _ffmpeg_decoder(file, owned, name, reason)
 
 
-def _sndfile_decoder(sound: soundfile.SoundFile, file: BinaryIO) -> _Decoder:
+def _sndfile_decoder(sound: soundfile.SoundFile, owned: Owned) -> _Decoder:
     decoder = _Decoder(sound.samplerate, sound.channels, iter(()))
 
     def blocks() -> Iterator[Samples]:
         size = max(1, int(_BLOCK_SECONDS * sound.samplerate))
         read = 0
-        with file, sound:
+        with owned, sound:
             try:
                 while len(block := sound.read(size, dtype="float32", always_2d=True)):
                     read += len(block)
@@ -211,7 +222,7 @@ def _sndfile_decoder(sound: soundfile.SoundFile, file: BinaryIO) -> _Decoder:
     return decoder
 
 
-def _ffmpeg_decoder(file: BinaryIO, name: str, sndfile_reason: str) -> _Decoder:
+def _ffmpeg_decoder(file: BinaryIO, owned: Owned, name: str, sndfile_reason: str) -> _Decoder:
     try:
         container = av.open(file, "r", metadata_errors="ignore")
     except (av.FFmpegError, ValueError, OSError) as error:
@@ -235,7 +246,7 @@ def _ffmpeg_decoder(file: BinaryIO, name: str, sndfile_reason: str) -> _Decoder:
 
     def blocks() -> Iterator[Samples]:
         seconds = 0.0
-        with file, container:
+        with owned, container:
             packets = container.demux(track)
             while True:
                 try:

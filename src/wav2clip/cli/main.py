@@ -67,17 +67,26 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wav2clip {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    version: bool = typer.Option(
+        False,
+        "--version",
+        help="Print the version and stop.",
+        callback=_print_version,
+        is_eager=True,
+    ),
 ) -> None:
     """Put sound into the space of pictures and words.
 
     Start with `wav2clip COMMAND --help`: every command shows an example.
     """
-    if version:
-        typer.echo(f"wav2clip {__version__}")
-        raise typer.Exit
 
 
 def run() -> None:

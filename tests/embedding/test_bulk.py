@@ -1,0 +1,75 @@
+"""Many files at once: each comes back once, good next to bad, long next to short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from media import tone, wav_bytes
+from wav2clip.embedding import bulk
+from wav2clip.embedding.bulk import embed_files
+from wav2clip.embedding.embedder import Wav2CLIP
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bulk")
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        seconds = (0.25, 0.5, 0.5, 1.0 + 0.01 * i)[i % 4]
+        samples = rng.uniform(-0.5, 0.5, int(16_000 * seconds)).astype(np.float32)
+        (folder / f"{i:03}.wav").write_bytes(wav_bytes(samples))
+    for i in range(0, 60, 7):
+        (folder / f"{i:03}.wav").write_bytes(b"broken")
+    long = rng.uniform(-0.5, 0.5, 16_000 * 65).astype(np.float32)
+    (folder / "long.wav").write_bytes(wav_bytes(long))
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_file_once_as_if_alone(small: Wav2CLIP, folder: Path, workers: int) -> None:
+    paths = sorted(folder.iterdir())
+    results = {r.path: r for r in embed_files(small, paths, workers=workers)}
+    assert sorted(results) == paths
+    for path, result in results.items():
+        broken = path.stem != "long" and int(path.stem) % 7 == 0
+        assert (result.error is not None) == broken
+        if not broken:
+            np.testing.assert_allclose(result.embeddings[0], small.embed_file(path), atol=1e-5)
+            assert result.ends[0] == pytest.approx(path.stat().st_size / 32_000, abs=0.01)
+
+
+def test_frames(small: Wav2CLIP, folder: Path) -> None:
+    paths = [folder / "001.wav", folder / "002.wav", folder / "long.wav", folder / "000.wav"]
+    results = list(embed_files(small, paths, frame_seconds=0.5, hop_seconds=0.25))
+    by_name = {r.path.stem: r for r in results}
+    assert by_name["long"].embeddings.shape == (259, 512)
+    assert len(by_name["001"].embeddings) == 1
+    assert by_name["000"].error is not None
+    expected = small.embed_file_frames(folder / "long.wav", 0.5, 0.25)
+    np.testing.assert_allclose(by_name["long"].embeddings, expected.embeddings, atol=1e-5)
+
+
+def test_reads_no_further_ahead_than_it_needs(small: Wav2CLIP, tmp_path: Path) -> None:
+    """Ten million paths need not fit in memory, nor be listed before the first result."""
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.1)))
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield tmp_path / "a.wav"
+
+    results = embed_files(small, endless(), workers=2)
+    for _ in range(10):
+        next(results)
+    assert taken <= 4 * bulk._AHEAD
+    results.close()
+
+
+def test_no_files(small: Wav2CLIP) -> None:
+    assert list(embed_files(small, [])) == []
