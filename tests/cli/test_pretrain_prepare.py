@@ -1,0 +1,104 @@
+"""`wav2clip pretrain prepare` as a user runs it, with the built-in teacher."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from wav2clip.models.towers import load_towers
+from wav2clip.pretrain.shards import iterate, read_manifest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def few_pairs(data: Path, folder: Path, count: int = 6) -> Path:
+    """A table with the first real pairs, by absolute paths."""
+    with (data / "tuxpaint/pairs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))[:count]
+    path = folder / "pairs.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["audio", "image", "caption"])
+        writer.writeheader()
+        for row in rows:
+            paths = {name: data / "tuxpaint" / row[name] for name in ("audio", "image")}
+            writer.writerow(row | {name: path.resolve() for name, path in paths.items()})
+    return path
+
+
+def test_real_pairs_with_the_builtin_teacher(data: Path, tmp_path: Path, run_command: Run) -> None:
+    table = few_pairs(data, tmp_path)
+    out = tmp_path / "shards"
+    arguments = ("pretrain", "prepare", table, "--out", out, "--validation", "2", "--json")
+    result = run_command(*arguments)
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    towers = load_towers("builtin")
+    assert document["teacher"] == {
+        "name": "builtin",
+        "fingerprint": towers.fingerprint,
+        "space": "clip-vit-b-32",
+        "dimension": 512,
+    }
+    assert document["splits"]["train"]["samples"] == 4
+    assert document["splits"]["validation"]["samples"] == 2
+    assert document["failures"] == []
+    pictures = {str(row["audio"]): row["image"] for row in csv.DictReader(table.open(newline=""))}
+    for sample in iterate(out):
+        expected = towers.embed_image([pictures[sample.source]])
+        np.testing.assert_allclose(sample.targets, expected, atol=2e-4)
+    again = run_command(*arguments)
+    assert again.returncode == 0
+    assert json.loads(again.stdout) == document
+
+
+def test_failures_are_listed_and_the_exit_code_says_so(
+    data: Path, tmp_path: Path, run_command: Run
+) -> None:
+    soundfile.write(tmp_path / "good.wav", np.zeros(8000), 16_000)
+    soundfile.write(tmp_path / "nan.wav", np.full(800, np.nan), 16_000, subtype="FLOAT")
+    rows = ["audio,captions,label", "good.wav,a dog;a dog barking,dog", "nan.wav,a cat,cat"]
+    (tmp_path / "t.csv").write_text("\n".join([*rows, "gone.wav,a cat,cat"]) + "\n")
+    tables = data / "clip_vit_b32"
+    result = run_command(
+        *("pretrain", "prepare", "t.csv", "--out", "shards", "--validation", "0"),
+        *("--genuine-text", tables / "text_nouns.npz"),
+        *("--genuine-text", tables / "text_audioset527.npz"),
+    )
+    assert result.returncode == 1
+    assert "train: 1 clips" in result.stdout
+    assert "NaN or infinite" in result.stderr
+    assert "gone.wav: No such file" in result.stderr
+    assert "2 failed, 1 done" in result.stderr
+    [sample] = iterate(tmp_path / "shards")
+    with np.load(tables / "text_nouns.npz") as nouns:
+        genuine = nouns["embeddings"][nouns["names"].tolist().index("dog")].astype(np.float32)
+    np.testing.assert_allclose(sample.targets[0], genuine / np.linalg.norm(genuine), atol=1e-6)
+    manifest = read_manifest(tmp_path / "shards")
+    assert manifest.settings["phrases_from_tables"] >= 1
+
+
+def test_errors_say_what_to_do(tmp_path: Path, run_command: Run) -> None:
+    (tmp_path / "t.csv").write_text("audio,label\n")
+    for arguments, message in (
+        (("nowhere", "--out", "o"), "does not exist; expected a folder of videos"),
+        (("t.csv", "--out", "o"), "holds nothing to train on"),
+        (("t.csv", "--out", "o", "--seconds", "0"), "seconds is 0.0, expected above 0"),
+    ):
+        result = run_command("pretrain", "prepare", *arguments)
+        assert result.returncode == 1
+        assert message in result.stderr.replace("\n", " ")
+        assert "Traceback" not in result.stderr
+
+
+def test_help_shows_an_example(run_command: Run) -> None:
+    for command in ("prepare", "publish"):
+        result = run_command("pretrain", command, "--help")
+        assert result.returncode == 0
+        assert f"wav2clip pretrain {command}" in result.stdout
+        assert "Example" in result.stdout
