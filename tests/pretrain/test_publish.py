@@ -77,6 +77,15 @@ def test_the_card_tells_data_recipe_and_metrics(tmp_path: Path) -> None:
     assert "\n---\n" in card
 
 
+def test_of_metrics_per_epoch_the_card_shows_the_last(tmp_path: Path) -> None:
+    epochs = [{"epoch": 1, "validation/R@1": 0.125}, {"epoch": 2, "validation/R@1": 0.25}]
+    make_run(tmp_path / "run", metrics=epochs, data=MANIFEST.to_json() | {"failures": 3})
+    card = (publish(tmp_path / "run", tmp_path / "toy") / "README.md").read_text("utf-8")
+    assert "| validation/R@1 | 0.25 |" in card
+    assert "0.125" not in card
+    assert "3 files could not be read" in card
+
+
 def test_a_run_that_recorded_nothing_gives_a_card_without_those_sections(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     card = (publish(tmp_path / "run", tmp_path / "toy", name="My Ears") / "README.md").read_text()

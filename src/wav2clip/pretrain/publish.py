@@ -157,7 +157,8 @@ def _data(data: Any) -> str:
             "training."
         )
     if failures := data.get("failures"):
-        parts.append(f"{len(failures)} files could not be read and were left out.")
+        count = failures if isinstance(failures, int) else len(failures)
+        parts.append(f"{count} files could not be read and were left out.")
     if settings := data.get("settings"):
         parts += ["Preparation:", _table(("setting", "value"), list(_flat(settings)))]
     return "\n\n".join(part for part in parts if part)
@@ -171,6 +172,9 @@ def _recipe(config: Any) -> str:
 
 
 def _metrics(metrics: Any) -> str:
+    """A table; of a list with one entry per epoch, the last, which is what is shipped or near it."""
+    if isinstance(metrics, list) and metrics:
+        metrics = metrics[-1]
     if not isinstance(metrics, Mapping):
         return ""
     return "## Measured\n\n" + _table(("what", "value"), list(_flat(metrics)))
