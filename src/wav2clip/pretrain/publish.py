@@ -172,7 +172,7 @@ def _recipe(config: Any) -> str:
 
 
 def _metrics(metrics: Any) -> str:
-    """A table; of a list with one entry per epoch, the last, which is what is shipped or near it."""
+    """A table; of a list with one entry per epoch, the last one."""
     if isinstance(metrics, list) and metrics:
         metrics = metrics[-1]
     if not isinstance(metrics, Mapping):
