@@ -12,13 +12,19 @@ if TYPE_CHECKING:
 BUILTIN = "builtin"
 
 
-def load_towers(name: str = BUILTIN, device: str | torch.device | None = None) -> Towers:
+def load_towers(
+    name: str = BUILTIN,
+    device: str | torch.device | None = None,
+    dtype: str = "float32",
+) -> Towers:
     """A pair of towers by name.
 
     Args:
         name: ``"builtin"``, or a CLIP or SigLIP by its name on the Hugging Face hub or by a local
             folder in the hub's format, for example ``"openai/clip-vit-base-patch32"``.
         device: where the networks run; the CPU by default.
+        dtype: ``float32``, ``float16`` or ``bfloat16``, of a hub model's weights; the built-in
+            towers are small enough to stay in float32.
 
     Raises:
         RegistryError: nothing of that name is cached or reachable; the message says what to put
@@ -31,4 +37,4 @@ def load_towers(name: str = BUILTIN, device: str | torch.device | None = None) -
         return BuiltinTowers(device)
     from wav2clip.models.towers.clip import HubTowers
 
-    return HubTowers(name, device)
+    return HubTowers(name, device, dtype)

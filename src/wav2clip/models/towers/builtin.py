@@ -16,9 +16,9 @@ from tokenizers import BertWordPieceTokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
-from wav2clip.errors import CheckpointError, InputError
+from wav2clip.errors import CheckpointError
 from wav2clip.models.space import CLIP_VIT_B32
-from wav2clip.models.towers.base import TEXT_BATCH, Embeddings, Towers
+from wav2clip.models.towers.base import TEXT_BATCH, Embeddings, Towers, check_pixels, crop_square
 from wav2clip.models.towers.image_network import SIDE, ImageNetwork
 from wav2clip.models.towers.images import square
 from wav2clip.models.towers.packed import digest, load_packed
@@ -59,10 +59,7 @@ class BuiltinTowers(Towers):
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """See :meth:`Towers.encode_pixels`; the middle square is scaled to 224 x 224."""
-        if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
-            raise InputError(
-                f"got pixels of shape {tuple(pixels.shape)}, expected (batch, 3, height, width)"
-            )
+        check_pixels(pixels)
         embeddings: Tensor = self._image(crop_square(pixels.to(self.device), SIDE))
         return F.normalize(embeddings, dim=-1)
 
@@ -125,16 +122,3 @@ def word_pieces(vocabulary: Path, context: int) -> BertWordPieceTokenizer:
     tokenizer = BertWordPieceTokenizer({piece: i for i, piece in enumerate(pieces)}, lowercase=True)
     tokenizer.enable_truncation(context)
     return tokenizer
-
-
-def crop_square(pixels: Tensor, side: int) -> Tensor:
-    """The middle squares of pictures (batch, 3, height, width), scaled to ``side`` pixels."""
-    height, width = pixels.shape[2:]
-    edge = min(height, width)
-    top, left = (height - edge) // 2, (width - edge) // 2
-    middle = pixels[:, :, top : top + edge, left : left + edge]
-    if edge == side:
-        return middle
-    return F.interpolate(
-        middle, size=(side, side), mode="bicubic", align_corners=False, antialias=edge > side
-    ).clamp(0, 1)
