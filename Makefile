@@ -1,0 +1,53 @@
+# The README's two commands do all the set-up:
+#   make demo   find sounds by a phrase, a picture and a sound, in a small real corpus
+#   make test   lint, types, tests
+# Both make .venv if it is not there and install into it what constraints.txt says was tested.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test lint types unit bench docs clean help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(STAMP)
+	$(BIN)/wav2clip demo
+
+test: lint types unit
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP)
+	$(BIN)/mypy
+
+unit: $(DEV_STAMP)
+	$(BIN)/pytest
+
+bench: $(DEV_STAMP)
+	$(BIN)/python benchmarks/embed.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/long_file.py
+
+$(VENV):
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "wav2clip needs Python 3.11 or newer, this is " + sys.version'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml constraints.txt | $(VENV)
+	@echo "installing wav2clip into $(VENV), which takes a minute or two"
+	$(PIP) torch
+	$(PIP) -e .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP)
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,135 @@
+"""Files per second and milliseconds per stage over forty real clips; memory layouts of the network.
+
+    python benchmarks/embed.py [--data FOLDER] [--repeats 5]
+
+Ratios of one run are the measure: absolute times vary by machine and by what else it does. Weights do
+not change the time, so a seeded random network of the published size stands in for any checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from wav2clip.audio.io import downmix, resample
+from wav2clip.embedding.bulk import embed_files
+from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.models.checkpoint import AudioConfig, Checkpoint, build_network
+from wav2clip.models.encoder import AudioNetwork
+from wav2clip.models.frontend import Frontend
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data")) / "esc10_original"
+
+
+def milliseconds(function: Callable[[], object], repeats: int) -> float:
+    """Median over repeats after one call that warms up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
+def channels_first(network: AudioNetwork, spectrogram: torch.Tensor) -> torch.Tensor:
+    """The published way: contiguous tensors, batch norm as a layer of its own."""
+    encoder = network.audio_encoder
+    x = spectrogram.unsqueeze(1).contiguous()
+    x = encoder.maxpool(torch.relu_(encoder.bn1(encoder.conv1(x))))
+    for stage in range(1, 5):
+        x = encoder.get_submodule(f"layer{stage}")(x)
+    return network.project(x.mean(dim=(2, 3)))
+
+
+def stages(paths: list[Path], network: AudioNetwork, repeats: int) -> None:
+    frontend = Frontend()
+    decoded = [soundfile.read(path, dtype="float32", always_2d=True) for path in paths]
+    waves = [resample(downmix(samples), rate) for samples, rate in decoded]
+    tensors = [torch.from_numpy(wave)[None] for wave in waves]
+    spectrograms = [frontend.standardize(frontend(wave), "recording") for wave in tensors]
+    folded = network.fold_batch_norm()
+    rows = {
+        "decode": lambda: [soundfile.read(p, dtype="float32", always_2d=True) for p in paths],
+        "mix down, resample": lambda: [resample(downmix(s), rate) for s, rate in decoded],
+        "spectrogram": lambda: [frontend.standardize(frontend(w), "recording") for w in tensors],
+        "network, one at a time": lambda: [folded(s) for s in spectrograms],
+        "network, batches of 8": lambda: [
+            folded(torch.cat(spectrograms[i : i + 8])) for i in range(0, len(paths), 8)
+        ],
+    }
+    print(f"\n| stage, {len(paths)} clips of 5 s | ms per clip |\n|---|---|")
+    for name, function in rows.items():
+        print(f"| {name} | {milliseconds(function, repeats) / len(paths):.1f} |")
+    model = Wav2CLIP(Checkpoint(network, AudioConfig(), None, "benchmark"))
+    whole = milliseconds(lambda: list(embed_files(model, paths)), repeats) / len(paths)
+    print(f"| whole path (`embed_files`) | {whole:.1f} |")
+    print(f"\n{1e3 / whole:.0f} files per second, {5e3 / whole:.0f} times real time")
+
+
+def layouts(network: AudioNetwork, repeats: int) -> None:
+    contiguous = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    folded = network.fold_batch_norm()
+    print("\n| network alone, ms per 5 s clip | batch 1 | batch 8 |\n|---|---|---|")
+    rows: dict[str, list[float]] = {"channels-first": [], "channels-last": [], "as shipped": []}
+    for batch in (1, 8):
+        spectrogram = torch.randn(batch, 257, 227)
+        runs = {
+            "channels-first": lambda s=spectrogram: channels_first(contiguous, s),
+            "channels-last": lambda s=spectrogram: network(s),
+            "as shipped": lambda s=spectrogram: folded(s),
+        }
+        # Turn by turn, so that a busy moment of the machine falls on all alike.
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(repeats):
+            for name, function in runs.items():
+                times[name].append(milliseconds(function, 5) / batch)
+        for name in runs:
+            rows[name].append(statistics.median(times[name]))
+    names = {
+        "channels-first": "channels-first (the published layout)",
+        "channels-last": "channels-last",
+        "as shipped": "channels-last, batch norms folded (as shipped)",
+    }
+    for key, values in rows.items():
+        print(f"| {names[key]} | " + " | ".join(f"{value:.1f}" for value in values) + " |")
+    ratios = [a / b for a, b in zip(rows["channels-first"], rows["as shipped"], strict=True)]
+    best = min(rows["channels-first"]) / min(rows["as shipped"])
+    print(f"\nas shipped against channels-first: {ratios[0]:.2f} times at batch 1, ", end="")
+    print(f"{ratios[1]:.2f} times at batch 8, {best:.2f} times best against best")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    state = AudioNetwork().state_dict()
+    network = build_network(AudioConfig().encoder, state)
+    paths = sorted(arguments.data.glob("*.ogg"))
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, ", end="")
+    print(
+        f"torch {torch.__version__} with {torch.get_num_threads()} threads, numpy {np.__version__}"
+    )
+    with torch.inference_mode():
+        layouts(network, arguments.repeats)
+        if paths:
+            stages(paths, network, arguments.repeats)
+        else:
+            print(f"no clips in {arguments.data}: stages not measured")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Memory while a very long recording is embedded, at clip level and frame level.
+
+    python benchmarks/long_file.py [--hours 10] [--bound-mib 400]
+
+A child process embeds a generated FLAC file of that length; its peak resident memory is compared with
+that of a child that embeds one minute. The difference may not exceed the bound, whatever the length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE = 16_000
+CHILD = """
+import json, resource, sys, time
+import torch
+from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.models.checkpoint import AudioConfig, Checkpoint, build_network
+from wav2clip.models.encoder import AudioNetwork
+
+torch.manual_seed(0)
+network = build_network(AudioConfig().encoder, AudioNetwork().state_dict())
+model = Wav2CLIP(Checkpoint(network, AudioConfig(), None, "benchmark"))
+start = time.perf_counter()
+if sys.argv[2] == "clip":
+    shape = model.embed_file(sys.argv[1]).shape
+else:
+    shape = model.embed_file_frames(sys.argv[1], 10.0, 10.0).embeddings.shape
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
+print(json.dumps([peak / (1024 if sys.platform == "darwin" else 1), time.perf_counter() - start, shape]))
+"""
+
+
+def make(path: Path, seconds: int) -> None:
+    """Noise whose level changes, written a minute at a time."""
+    rng = np.random.default_rng(0)
+    minute = rng.uniform(-1, 1, 60 * RATE).astype(np.float32)
+    with soundfile.SoundFile(path, "w", RATE, 1, format="FLAC", subtype="PCM_16") as file:
+        for start in range(0, seconds, 60):
+            level = 0.1 + 0.8 * abs(np.sin(start / 700))
+            file.write(level * minute[: (seconds - start) * RATE])
+
+
+def measure(path: Path, level: str) -> tuple[float, float, list[int]]:
+    output = subprocess.run(
+        [sys.executable, "-c", CHILD, str(path), level], check=True, capture_output=True, text=True
+    ).stdout
+    peak, seconds, shape = json.loads(output)
+    return peak, seconds, shape
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--hours", type=float, default=10)
+    parser.add_argument("--bound-mib", type=float, default=400)
+    parser.add_argument("--levels", default="clip,frames")
+    arguments = parser.parse_args()
+    over = False
+    with tempfile.TemporaryDirectory() as folder:
+        short, long = Path(folder) / "short.flac", Path(folder) / "long.flac"
+        make(short, 55)
+        start = time.perf_counter()
+        make(long, int(arguments.hours * 3600))
+        size = long.stat().st_size / 2**20
+        print(
+            f"{arguments.hours:g} hours, {size:.0f} MiB, made in {time.perf_counter() - start:.0f} s"
+        )
+        print(
+            "\n| level | peak, 55 s | peak, long | difference | time | rows |\n|---|---|---|---|---|---|"
+        )
+        for level in arguments.levels.split(","):
+            base, _, _ = measure(short, level)
+            peak, seconds, shape = measure(long, level)
+            rate = arguments.hours * 3600 / seconds
+            rows = 1 if level == "clip" else shape[0]
+            print(
+                f"| {level} | {base:.0f} MiB | {peak:.0f} MiB | {peak - base:.0f} MiB | "
+                f"{seconds:.0f} s, {rate:.0f} times real time | {rows} |"
+            )
+            over |= peak - base > arguments.bound_mib
+    if over:
+        sys.exit(f"memory grew by more than {arguments.bound_mib:g} MiB")
+
+
+if __name__ == "__main__":
+    main()
