@@ -2,8 +2,8 @@
 
     python benchmarks/embed.py [--data FOLDER] [--repeats 5]
 
-Ratios of one run are the measure: absolute times vary by machine and by what else it does. Weights do
-not change the time, so a seeded random network of the published size stands in for any checkpoint.
+Ratios of one run are the measure: absolute times vary by machine and by what else it does. Weights
+do not change the time: a seeded random network of the published size stands in for any checkpoint.
 """
 
 from __future__ import annotations
