@@ -27,8 +27,9 @@ lint: $(DEV_STAMP)
 types: $(DEV_STAMP)
 	$(BIN)/mypy
 
+# One process per core, each with one thread: threads of several processes would wait for each other.
 unit: $(DEV_STAMP)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/embed.py

@@ -20,8 +20,6 @@ from wav2clip.models.encoder import AudioNetwork, EncoderConfig
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))
 
-torch.set_num_threads(2)
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """CI has the data: there a test that needs it may not be skipped."""
