@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from wav2clip import zeroshot
 from wav2clip.audio import io, windows
 from wav2clip.audio.io import Samples, Source
 from wav2clip.embedding.engines import make_engine
@@ -19,6 +20,10 @@ from wav2clip.errors import AudioError, InputError
 from wav2clip.models import registry
 from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
 from wav2clip.models.frontend import Frontend, Standardize
+from wav2clip.models.space import Space, require_same_space
+from wav2clip.models.towers import load_towers
+from wav2clip.models.towers.base import Towers
+from wav2clip.models.towers.images import ImageSource
 
 Embeddings = NDArray[np.float32]
 
@@ -82,6 +87,11 @@ class Wav2CLIP:
     def dimension(self) -> int:
         """Size of an embedding."""
         return self.config.encoder.dimension
+
+    @property
+    def space(self) -> Space:
+        """The space of its embeddings."""
+        return Space(self.config.space, self.dimension)
 
     @property
     def sample_rate(self) -> int:
@@ -239,28 +249,68 @@ class Wav2CLIP:
     # Words and pictures -------------------------------------------------------------------------
 
     @cached_property
-    def towers(self) -> Any:
+    def towers(self) -> Towers:
         """Text and image towers of the same space; loaded when first used.
 
         Raises:
             SpaceError: they belong to another space than the audio encoder.
         """
-        from wav2clip.models.space import Space, require_same_space
-        from wav2clip.models.towers import load_towers
-
-        towers = load_towers(self.towers_name, device=str(self._engine.device))
-        require_same_space(Space(self.config.space, self.dimension), towers.space)
+        towers = load_towers(self.towers_name, device=self._engine.device)
+        require_same_space(self.space, towers.space)
         return towers
 
     def embed_text(self, texts: Sequence[str]) -> Embeddings:
         """(n, dimension) float32, unit length, of n phrases."""
-        embeddings: Embeddings = self.towers.embed_text(texts)
-        return embeddings
+        return self.towers.embed_text(texts)
 
-    def embed_image(self, images: Sequence[Any]) -> Embeddings:
+    def embed_image(self, images: Sequence[ImageSource]) -> Embeddings:
         """(n, dimension) float32, unit length, of n pictures given as paths or PIL images."""
-        embeddings: Embeddings = self.towers.embed_image(images)
-        return embeddings
+        return self.towers.embed_image(images)
+
+    def classify(
+        self,
+        source: Source,
+        labels: Sequence[str],
+        *,
+        top_k: int | None = None,
+        templates: str | Sequence[str] = zeroshot.DEFAULT_TEMPLATES,
+        center: bool = True,
+    ) -> dict[str, float]:
+        """Zero-shot classification of one recording.
+
+        Args:
+            source: path, bytes or binary file object.
+            labels: any words, each once.
+            top_k: only the likeliest so many; by default all.
+            templates: sentences around a label, by name or with ``{}`` where it goes; see
+                :data:`wav2clip.zeroshot.TEMPLATES`.
+            center: subtract the mean of the sounds and of the words before comparing them.
+
+        Returns:
+            Label to probability, likeliest first; over all labels they sum to one.
+
+        Raises:
+            InputError: no label, an empty one, or one given twice.
+            AudioError: the recording cannot be read.
+        """
+        weights = zeroshot.class_weights(self.towers, labels, templates)
+        probabilities = self.probabilities(self.embed_file(source)[None], weights, center=center)
+        return dict(zeroshot.top(probabilities[0], zeroshot.check_labels(labels), top_k))
+
+    def probabilities(
+        self, embeddings: Embeddings, class_weights: Embeddings, *, center: bool = True
+    ) -> Embeddings:
+        """Probabilities (n, k) of classes for audio embeddings (n, d).
+
+        Args:
+            embeddings: of this model's sounds.
+            class_weights: (k, d) from :func:`wav2clip.zeroshot.class_weights`.
+            center: as :meth:`classify`; without effect where a mean is not known.
+        """
+        means = (self.mean, self.towers.means.get("text")) if center else (None, None)
+        return zeroshot.classify_embeddings(
+            embeddings, class_weights, self.towers.logit_scale, *means
+        )
 
     # Inside ---------------------------------------------------------------------------------------
 
