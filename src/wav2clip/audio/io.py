@@ -117,8 +117,7 @@ def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:
 
     Arguments and errors are those of :func:`load_audio`; those of the content come while iterating.
     """
-    if not _LOWEST_RATE <= sample_rate <= _HIGHEST_RATE:
-        raise InputError(f"sample_rate is {sample_rate} Hz, expected 1000 to 768000")
+    check_rate(sample_rate)
     name = source_name(source)
     file = _open(source, name)
     # A file that the caller opened stays open: it may be read again.
@@ -297,6 +296,12 @@ def _resampled(decoder: _Decoder, name: str, sample_rate: int) -> Iterator[Sampl
     if produced == 0:
         cause = f" ({decoder.warnings[0]})" if decoder.warnings else ""
         raise AudioError(f"{name}: its audio track holds no samples{cause}")
+
+
+def check_rate(sample_rate: float) -> None:
+    """Raise :class:`InputError` for a sample rate outside 1 to 768 kHz."""
+    if not _LOWEST_RATE <= sample_rate <= _HIGHEST_RATE:
+        raise InputError(f"sample_rate is {sample_rate} Hz, expected 1000 to 768000")
 
 
 def check_finite(samples: Samples, name: str, rate: float, offset: int = 0) -> None:

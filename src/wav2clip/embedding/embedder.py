@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from wav2clip import zeroshot
-from wav2clip.audio import io, windows
+from wav2clip.audio import arrays, io, windows
 from wav2clip.audio.io import Samples, Source
 from wav2clip.embedding.engines import make_engine
 from wav2clip.errors import AudioError, InputError
@@ -316,26 +316,7 @@ class Wav2CLIP:
 
     def _waves(self, wave: Any, sample_rate: int) -> tuple[list[Samples], bool]:
         """Waveforms at the model's rate, and whether there was only one."""
-        if isinstance(wave, list | tuple) and any(np.ndim(item) for item in wave):
-            items, single = list(wave), False
-        else:
-            array = np.asarray(wave)
-            if array.ndim not in (1, 2):
-                raise InputError(f"waveform has shape {array.shape}, expected (n,) or (batch, n)")
-            items, single = list(np.atleast_2d(array)), array.ndim == 1
-        return [self._wave(item, sample_rate, row) for row, item in enumerate(items)], single
-
-    def _wave(self, wave: ArrayLike, sample_rate: int, row: int) -> Samples:
-        array = np.asarray(wave)
-        if array.ndim != 1 or len(array) == 0:
-            raise InputError(f"waveform {row} has shape {array.shape}, expected (n,) with n >= 1")
-        if not 1_000 <= sample_rate <= 768_000:
-            raise InputError(f"sample_rate is {sample_rate} Hz, expected 1000 to 768000")
-        samples = _to_float(array)
-        io.check_finite(samples, f"waveform {row}", sample_rate)
-        resampled = io.resample(samples, sample_rate, self.sample_rate)
-        # A handful of samples at a high rate can round to none at the model's.
-        return resampled if len(resampled) else samples[:1]
+        return arrays.to_waves(wave, sample_rate, self.sample_rate)
 
     def _blocks(self, source: Source) -> tuple[Samples | None, Callable[[], Iterator[Samples]]]:
         """A recording's samples if it is short, and a way to stream it from its start."""
@@ -470,14 +451,3 @@ def _unit(embeddings: Embeddings) -> Embeddings:
     norms = np.linalg.norm(embeddings, axis=-1, keepdims=True)
     unit: Embeddings = embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
     return unit
-
-
-def _to_float(array: NDArray[Any]) -> Samples:
-    """Floats as they are, integers scaled from their range to [-1, 1), as libsndfile does."""
-    if array.dtype.kind == "f":
-        return np.ascontiguousarray(array, np.float32)
-    if array.dtype.kind not in "iu":
-        raise InputError(f"waveform has dtype {array.dtype}, expected floats or integers")
-    scale = 2.0 ** (8 * array.dtype.itemsize - 1)
-    offset = scale if array.dtype.kind == "u" else 0.0
-    return ((array.astype(np.float64) - offset) / scale).astype(np.float32)
