@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,21 +28,32 @@ def display(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def walk(folder: Path, suffixes: frozenset[str] = AUDIO_SUFFIXES) -> Iterator[Path]:
+def walk(
+    folder: Path,
+    suffixes: frozenset[str] = AUDIO_SUFFIXES,
+    on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[Path]:
     """Files below ``folder`` with one of the suffixes, in sorted order.
 
     Links are followed, each real folder once, so loops of links end. Hidden files and folders are
-    left out. A folder that cannot be listed raises the ``OSError`` of the attempt.
+    left out. A folder that cannot be listed raises the ``OSError`` of the attempt, or hands it to
+    ``on_error`` and the walk goes on.
     """
     seen: set[tuple[int, int]] = set()
 
     def visit(current: Path) -> Iterator[Path]:
-        status = current.stat()
-        if (status.st_dev, status.st_ino) in seen:
+        try:
+            status = current.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                return
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(current) as entries:
+                ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            if on_error is None:
+                raise
+            on_error(error)
             return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(current) as entries:
-            ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         for entry in ordered:
             if entry.name.startswith("."):
                 continue

@@ -57,3 +57,37 @@ def frame_blocks(blocks: Iterable[Samples], length: int, hop: int, batch: int) -
 def frame_starts(count: int, hop: int, sample_rate: int) -> NDArray[np.float64]:
     """Start of each window in seconds, (count,) float64."""
     return np.arange(count, dtype=np.float64) * hop / sample_rate
+
+
+def segments(
+    blocks: Iterable[Samples], length: int, hop: int, shortest: int = 1
+) -> Iterator[tuple[int, Samples]]:
+    """Cut a stream so that nothing is lost: (first sample, samples) of each segment.
+
+    A recording of fewer than ``length + shortest`` samples is one segment. A longer one gives
+    windows of ``length`` every ``hop``, and a last window that ends with the recording, so that all
+    are equally long; the last is left out where it would add fewer than ``shortest`` samples.
+    Memory is that of one block and two windows.
+
+    Args:
+        blocks: (n,) each, from the start of the recording.
+        length: samples of a window.
+        hop: samples from one window's start to the next, at most ``length``.
+        shortest: fewest new samples that are worth a window.
+    """
+    if not 1 <= hop <= length:
+        raise InputError(f"hop of {hop} samples, expected 1 to the window's length, {length}")
+    held = np.zeros(0, np.float32)
+    start, cut = 0, False
+    for block in blocks:
+        held = np.concatenate((held, block))
+        if not cut and len(held) >= length + shortest:
+            yield 0, held[:length]
+            cut = True
+        while cut and len(held) >= hop + length:
+            held, start = held[hop:], start + hop
+            yield start, held[:length]
+    if not cut:
+        yield 0, held
+    elif len(held) >= length + shortest:
+        yield start + len(held) - length, held[-length:]

@@ -5,24 +5,32 @@ A file that fails is a result like any other; it never costs its neighbours.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wav2clip.audio import io
+from wav2clip.audio import io, windows
 from wav2clip.audio.io import Samples
 from wav2clip.embedding.embedder import WHOLE_SECONDS, Embeddings, Wav2CLIP
-from wav2clip.errors import Wav2ClipError
+from wav2clip.errors import InputError, Wav2ClipError
+
+T = TypeVar("T")
 
 _BATCH_FILES = 8
 _AHEAD = 4 * _BATCH_FILES
 """Recordings decoded or being decoded before the network takes them: at most WHOLE_SECONDS each."""
+
+SHORTEST_TAIL = 0.5
+"""Seconds: a last segment that would add less than this is left out."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +39,14 @@ class FileEmbedding:
 
     Attributes:
         path: as given.
-        embeddings: (t, dimension) float32, one row per frame, or one row at clip level.
+        embeddings: (t, dimension) float32, one row per frame or segment, or one row at clip level.
         starts: (t,) float64 seconds.
         ends: (t,) float64 seconds.
         error: why there are no embeddings (t is 0 then), or None.
         warnings: what is wrong with a file that could be read all the same.
+        channels: channels of the file; 0 if it could not be read.
+        source_rate: sample rate of the file in Hz; 0 if it could not be read.
+        seconds: duration.
     """
 
     path: Path
@@ -44,14 +55,40 @@ class FileEmbedding:
     ends: NDArray[np.float64]
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    channels: int = 0
+    source_rate: int = 0
+    seconds: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Decoded:
+    """One file on its way to the network."""
+
     path: Path
-    samples: Samples | None = None  # None: longer than WHOLE_SECONDS, to be streamed
+    stream: io.AudioStream | None = None
+    head: list[Samples] = field(default_factory=list)
+    rest: Iterator[Samples] | None = None  # None: ``head`` is the whole recording
     error: str | None = None
-    warnings: tuple[str, ...] = ()
+
+    @property
+    def samples(self) -> Samples | None:
+        """The recording if it is no longer than WHOLE_SECONDS."""
+        return np.concatenate(self.head) if self.rest is None else None
+
+    def blocks(self) -> Iterator[Samples]:
+        """The recording from its start; a long one is decoded on, a little ahead, meanwhile."""
+        head, self.head = self.head, []  # what waits for the network should not be held twice
+        return itertools.chain(head, _stream_ahead(self.rest) if self.rest else ())
+
+
+@dataclass
+class _Pieces:
+    """The embedded pieces of one file."""
+
+    decoded: _Decoded
+    waiting: int = 0
+    complete: bool = False
+    done: list[tuple[int, int, Embeddings]] = field(default_factory=list)  # start, samples, vector
 
 
 def embed_files(
@@ -71,40 +108,63 @@ def embed_files(
         hop_seconds: seconds between frames; by default the frames' length.
         workers: threads that decode; by default one per core.
     """
+    files = _decode_ahead(paths, model.sample_rate, workers)
     if frame_seconds is not None:
         hop = frame_seconds if hop_seconds is None else hop_seconds
-        for decoded in _decode_ahead(paths, model.sample_rate, workers):
+        for decoded in files:
             yield _embed_one_by_frames(model, decoded, frame_seconds, hop)
         return
-    waiting: dict[int, list[_Decoded]] = {}
-    for decoded in _decode_ahead(paths, model.sample_rate, workers):
-        if decoded.error is not None:
-            yield _failed(decoded.path, decoded.error)
-        elif decoded.samples is None:
-            yield _embed_long(model, decoded)
-        else:
-            group = waiting.setdefault(len(decoded.samples), [])
-            group.append(decoded)
-            if len(group) == _BATCH_FILES:
-                yield from _embed_group(model, waiting.pop(len(decoded.samples)))
-            elif sum(map(len, waiting.values())) > _AHEAD:
-                fullest = max(waiting, key=lambda length: len(waiting[length]))
-                yield from _embed_group(model, waiting.pop(fullest))
-    for group in waiting.values():
-        yield from _embed_group(model, group)
+
+    def whole(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
+        yield 0, np.concatenate(list(decoded.blocks()))
+
+    yield from _embed_pieces(model, files, whole, long=partial(_embed_long, model))
 
 
-def _decode_ahead(
-    paths: Iterable[Path], sample_rate: int, workers: int | None
-) -> Iterator[_Decoded]:
-    """Decoded files in the order given, some of them ahead of their turn."""
-    workers = workers or os.cpu_count() or 1
-    pending: deque[Future[_Decoded]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+def embed_segments(
+    model: Wav2CLIP,
+    paths: Iterable[Path],
+    *,
+    segment_seconds: float = 10.0,
+    overlap_seconds: float = 2.5,
+    workers: int | None = None,
+) -> Iterator[FileEmbedding]:
+    """Embed files of any length in segments, each standardised as a recording of its own.
+
+    A recording of up to ``segment_seconds`` is one segment. A longer one gives windows of that
+    length, each overlapping the one before by ``overlap_seconds``, and a last one that ends with
+    the recording; see :func:`wav2clip.audio.windows.segments`. Files are decoded once, in bounded
+    memory, and each path comes back exactly once.
+
+    Raises:
+        InputError: a segment under half a second, or an overlap that is not shorter than it.
+    """
+    if segment_seconds < SHORTEST_TAIL or not 0 <= overlap_seconds < segment_seconds:
+        raise InputError(
+            f"segments of {segment_seconds} s with an overlap of {overlap_seconds} s: expected at "
+            f"least {SHORTEST_TAIL} s, and an overlap from 0 to less than the segment"
+        )
+    rate = model.sample_rate
+    length = round(segment_seconds * rate)
+    hop = max(1, round((segment_seconds - overlap_seconds) * rate))
+
+    def cut(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
+        return windows.segments(decoded.blocks(), length, hop, round(SHORTEST_TAIL * rate))
+
+    yield from _embed_pieces(model, _decode_ahead(paths, rate, workers), cut)
+
+
+def ahead(calls: Iterable[Callable[[], T]], workers: int, depth: int) -> Iterator[T]:
+    """Results of the calls in their order, up to ``depth`` of them worked on ahead of their turn.
+
+    The calls may be an endless iterator. Leaving the iteration cancels what has not begun.
+    """
+    pending: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(workers)
     try:
-        for path in paths:
-            pending.append(pool.submit(_decode, path, sample_rate))
-            if len(pending) >= _AHEAD:
+        for call in calls:
+            pending.append(pool.submit(call))
+            if len(pending) >= depth:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -112,30 +172,114 @@ def _decode_ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _stream_ahead(blocks: Iterator[Samples]) -> Iterator[Samples]:
+    """The same blocks, decoded by a thread of their own up to a batch ahead."""
+    for block in ahead(itertools.repeat(partial(next, blocks, None)), 1, _BATCH_FILES):
+        if block is None:
+            return
+        yield block
+
+
+def _decode_ahead(
+    paths: Iterable[Path], sample_rate: int, workers: int | None
+) -> Iterator[_Decoded]:
+    """Decoded files in the order given, some of them ahead of their turn."""
+    calls = (partial(_decode, path, sample_rate) for path in paths)
+    return ahead(calls, workers or os.cpu_count() or 1, _AHEAD)
+
+
 def _decode(path: Path, sample_rate: int) -> _Decoded:
-    blocks: list[Samples] = []
+    decoded = _Decoded(path)
     try:
-        stream = io.stream_audio(path, sample_rate)
-        for block in stream:
-            blocks.append(block)
-            if stream.seconds > WHOLE_SECONDS:
-                return _Decoded(path)
+        decoded.stream = io.stream_audio(path, sample_rate)
+        blocks = iter(decoded.stream)
+        for block in blocks:
+            decoded.head.append(block)
+            if decoded.stream.seconds > WHOLE_SECONDS:
+                decoded.rest = blocks
+                break
     except (Wav2ClipError, OSError, MemoryError) as error:
         return _Decoded(path, error=_reason(path, error))
-    return _Decoded(path, np.concatenate(blocks), warnings=stream.warnings)
+    return decoded
 
 
-def _embed_group(model: Wav2CLIP, group: list[_Decoded]) -> Iterator[FileEmbedding]:
-    waves = [decoded.samples for decoded in group if decoded.samples is not None]
-    embeddings = model.embed_audio(np.stack(waves), model.sample_rate)
-    for decoded, wave, embedding in zip(group, waves, embeddings, strict=True):
-        yield FileEmbedding(
-            decoded.path,
-            embedding[None],
-            np.zeros(1),
-            np.array([len(wave) / model.sample_rate]),
-            warnings=decoded.warnings,
-        )
+def _embed_pieces(
+    model: Wav2CLIP,
+    files: Iterable[_Decoded],
+    cut: Callable[[_Decoded], Iterator[tuple[int, Samples]]],
+    long: Callable[[_Decoded], FileEmbedding] | None = None,
+) -> Iterator[FileEmbedding]:
+    """Cut files into pieces and embed pieces of equal length together, whosever they are."""
+    batches = _Batches(model)
+    for decoded in files:
+        if decoded.error is not None:
+            yield _failed(decoded.path, decoded.error)
+            continue
+        if long is not None and decoded.rest is not None:
+            yield long(decoded)
+            continue
+        own = _Pieces(decoded)
+        try:
+            for start, samples in cut(decoded):
+                yield from map(_result, batches.add(own, start, samples))
+        except (Wav2ClipError, OSError, MemoryError) as error:
+            # Its pieces that still wait are embedded in vain, and never reported.
+            yield _failed(decoded.path, _reason(decoded.path, error))
+            continue
+        own.complete = True
+        if not own.waiting:
+            yield _result(own)
+    yield from map(_result, batches.rest())
+
+
+class _Batches:
+    """Pieces that wait for others of their length."""
+
+    def __init__(self, model: Wav2CLIP) -> None:
+        self._model = model
+        self._waiting: dict[int, list[tuple[_Pieces, int, Samples]]] = {}
+
+    def add(self, owner: _Pieces, start: int, samples: Samples) -> Iterator[_Pieces]:
+        """Take a piece; gives the files that became complete because a batch was due."""
+        group = self._waiting.setdefault(len(samples), [])
+        group.append((owner, start, samples))
+        owner.waiting += 1
+        if len(group) == _BATCH_FILES:
+            yield from self._embed(len(samples))
+        elif sum(map(len, self._waiting.values())) > _AHEAD:
+            yield from self._embed(max(self._waiting, key=lambda n: len(self._waiting[n])))
+
+    def rest(self) -> Iterator[_Pieces]:
+        """Embed what still waits."""
+        while self._waiting:
+            yield from self._embed(next(iter(self._waiting)))
+
+    def _embed(self, length: int) -> Iterator[_Pieces]:
+        group = self._waiting.pop(length)
+        waves = np.stack([samples for _, _, samples in group])
+        embeddings = self._model.embed_audio(waves, self._model.sample_rate)
+        for (owner, start, _), embedding in zip(group, embeddings, strict=True):
+            owner.done.append((start, length, embedding))
+            owner.waiting -= 1
+            if owner.complete and not owner.waiting:
+                yield owner
+
+
+def _result(pieces: _Pieces) -> FileEmbedding:
+    stream = pieces.decoded.stream
+    assert stream is not None
+    rate = stream.sample_rate
+    rows = sorted(pieces.done, key=lambda row: row[0])
+    return FileEmbedding(
+        pieces.decoded.path,
+        np.stack([embedding for _, _, embedding in rows]),
+        np.array([start / rate for start, _, _ in rows]),
+        np.array([(start + length) / rate for start, length, _ in rows]),
+        warnings=stream.warnings,
+        channels=stream.channels,
+        source_rate=stream.source_rate,
+        seconds=stream.seconds,
+    )
 
 
 def _embed_long(model: Wav2CLIP, decoded: _Decoded) -> FileEmbedding:
@@ -149,9 +293,16 @@ def _embed_long(model: Wav2CLIP, decoded: _Decoded) -> FileEmbedding:
         embedding = model.embed_stream(blocks)
     except (Wav2ClipError, OSError) as error:
         return _failed(decoded.path, _reason(decoded.path, error))
-    ends = np.array([streams[-1].seconds])
+    stream = streams[-1]
     return FileEmbedding(
-        decoded.path, embedding[None], np.zeros(1), ends, warnings=streams[-1].warnings
+        decoded.path,
+        embedding[None],
+        np.zeros(1),
+        np.array([stream.seconds]),
+        warnings=stream.warnings,
+        channels=stream.channels,
+        source_rate=stream.source_rate,
+        seconds=stream.seconds,
     )
 
 
@@ -160,13 +311,14 @@ def _embed_one_by_frames(
 ) -> FileEmbedding:
     if decoded.error is not None:
         return _failed(decoded.path, decoded.error)
+    stream = decoded.stream
+    assert stream is not None
     try:
-        if decoded.samples is None:
+        samples = decoded.samples
+        if samples is None:
             frames = model.embed_file_frames(decoded.path, frame_seconds, hop_seconds)
         else:
-            frames = model.embed_frames(
-                decoded.samples, model.sample_rate, frame_seconds, hop_seconds
-            )
+            frames = model.embed_frames(samples, model.sample_rate, frame_seconds, hop_seconds)
     except (Wav2ClipError, OSError) as error:
         return _failed(decoded.path, _reason(decoded.path, error))
     return FileEmbedding(
@@ -174,7 +326,10 @@ def _embed_one_by_frames(
         frames.embeddings,
         frames.starts,
         frames.starts + frame_seconds,
-        warnings=decoded.warnings,
+        warnings=stream.warnings,
+        channels=stream.channels,
+        source_rate=stream.source_rate,
+        seconds=stream.seconds,
     )
 
 

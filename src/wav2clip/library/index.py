@@ -1,0 +1,285 @@
+"""Bringing a library up to date with folders: new, changed, moved, deleted and bad files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from wav2clip.embedding.bulk import FileEmbedding, embed_segments
+from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.library import scan as folders
+from wav2clip.library.scan import Scan
+from wav2clip.library.space import centre
+from wav2clip.library.store import KnownFile, Store, file_id, segment_schema, vector_column
+
+Progress = Callable[[int, int], None]
+"""Called with the files that are done and the files in all that need work."""
+
+_COMMIT_FILES = 256
+_COMMIT_SECONDS = 5.0
+
+
+@dataclass
+class IndexReport:
+    """What became of the files.
+
+    Attributes:
+        added: new files that were embedded.
+        updated: files with rows whose content was embedded anew.
+        reused: files that were moved, copied or touched: their content was known.
+        unchanged: files of which nothing but size and time was looked at.
+        pruned: deleted files whose rows were dropped.
+        missing: deleted files whose rows are kept, for want of ``prune``.
+        failures: the reason for each file or folder that could not be used.
+        known_failures: how many of these failed before and have not changed: they were not tried.
+        warnings: what is wrong with files that could be used all the same.
+        seconds: time that it took.
+    """
+
+    added: int = 0
+    updated: int = 0
+    reused: int = 0
+    unchanged: int = 0
+    pruned: int = 0
+    missing: int = 0
+    failures: dict[Path, str] = field(default_factory=dict)
+    known_failures: int = 0
+    warnings: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def update(
+    store: Store,
+    model: Wav2CLIP,
+    found: Scan,
+    *,
+    prune: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Bring the library up to date with what was found. The caller holds the store's lock.
+
+    Whatever stops it, rows of files that are done are kept, and those of a file are there as a
+    whole or not at all; the same call goes on from there.
+    """
+    started = time.perf_counter()
+    run = _Run(store, model, found, progress)
+    try:
+        results = embed_segments(
+            model,
+            run.paths_to_embed(workers),
+            segment_seconds=run.settings.segment_seconds,
+            overlap_seconds=run.settings.overlap_seconds,
+            workers=workers,
+        )
+        for result in results:
+            run.take(result)
+    finally:
+        run.commit()
+    run.drop_deleted(prune)
+    if run.touched:
+        store.tidy()
+    run.report.seconds = time.perf_counter() - started
+    return run.report
+
+
+class _Run:
+    """One pass over the folders: sorts the files, and collects rows until a commit is due."""
+
+    def __init__(
+        self, store: Store, model: Wav2CLIP, found: Scan, progress: Progress | None
+    ) -> None:
+        self.store, self.model, self.found = store, model, found
+        self.settings = store.settings
+        self.report = IndexReport(failures=dict(found.failures))
+        self.touched = False
+        self._known = store.known_files()
+        self._failed = store.failures()
+        self._by_hash = {file.hash: key for key, file in self._known.items()}
+        self._todo = dict(self._sort())
+        self._in_work: dict[Path, KnownFile] = {}
+        self._progress, self._done = progress, 0
+        self._clear()
+        # A run may have been killed between storing a mended file's rows and forgetting its fault.
+        store.forget_failures(self._failed.keys() & self._known.keys() - self._todo.keys())
+
+    def _sort(self) -> Iterator[tuple[str, KnownFile]]:
+        """The files that are new or changed; the others are counted."""
+        for key, file in self.found.files.items():
+            known, failed = self._known.get(key), self._failed.get(key)
+            if known and (known.size, known.mtime_ns) == (file.size, file.mtime_ns):
+                self.report.unchanged += 1
+            elif failed and replace(failed, reason="") == file:
+                self.report.failures[file.path] = failed.reason
+                self.report.known_failures += 1
+            else:
+                yield key, file
+
+    def paths_to_embed(self, workers: int | None) -> Iterator[Path]:
+        """Paths of the files whose content is not known; the others are settled on the way."""
+        moved: list[KnownFile] = []
+        for file, reason in folders.hash_files(self._todo.values(), workers):
+            if reason is not None:
+                self._fail(file, reason)
+            elif file.hash not in self._by_hash:
+                self._in_work[file.path] = file
+                yield file.path
+            else:
+                moved.append(file)
+                if len(moved) == _COMMIT_FILES:
+                    yield from self._reuse(moved)
+                    moved = []
+        yield from self._reuse(moved)
+
+    def take(self, result: FileEmbedding) -> None:
+        """Turn a result into rows, or into a failure."""
+        file = self._in_work.pop(result.path)
+        if result.error is not None:
+            self._fail(file, result.error)
+        elif folders.changed(file):
+            self._fail(file, folders.CHANGED)
+        elif not np.isfinite(result.embeddings).all():
+            self._fail(file, "the model gives no finite numbers for it")
+        else:
+            if result.warnings:
+                self.report.warnings[file.path] = result.warnings
+            self._add(file, self._rows(file, result))
+            known = file_id(file.path) in self._known
+            self.report.updated += known
+            self.report.added += not known
+
+    def commit(self) -> None:
+        """Store what was collected: rows first, so that a failure never stands beside rows."""
+        table = pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
+        good, bad = self._good, self._bad
+        stale = (good | bad.keys() | self._moved_away) & self._known.keys()
+        if table.num_rows or stale or bad:
+            self.touched = True
+            self.store.replace(table, stale)
+            self.store.record_failures(bad)
+            self.store.forget_failures(good & self._failed.keys())
+        for key in self._moved_away:
+            del self._known[key]
+        self._clear()
+
+    def drop_deleted(self, prune: bool) -> None:
+        """Drop rows of files that are gone, if asked to, and what is known of gone bad files."""
+        gone = {
+            key
+            for key, file in {**self._failed, **self._known}.items()
+            if key not in self.found.files
+            if self.found.covers(file.path) and _is_gone(file.path)
+        }
+        rows = gone & self._known.keys()
+        if prune and rows:
+            self.touched = True
+            self.store.replace(self._schema.empty_table(), rows)
+            self.report.pruned = len(rows)
+        else:
+            self.report.missing = len(rows)
+        self.store.forget_failures(gone & self._failed.keys())
+
+    # Inside ---------------------------------------------------------------------------------------
+
+    def _clear(self) -> None:
+        self._schema = segment_schema(self.settings.dimension)
+        self._tables: list[pa.Table] = []
+        self._good: set[str] = set()
+        self._bad: dict[str, KnownFile] = {}
+        self._moved_away: set[str] = set()
+        self._committed = time.monotonic()
+
+    def _settled(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, len(self._todo))
+        late = time.monotonic() - self._committed > _COMMIT_SECONDS
+        if late or len(self._good) + len(self._bad) >= _COMMIT_FILES:
+            self.commit()
+
+    def _fail(self, file: KnownFile, reason: str) -> None:
+        self.report.failures[file.path] = reason
+        self._bad[file_id(file.path)] = replace(file, hash="", reason=reason)
+        self._settled()
+
+    def _add(self, file: KnownFile, rows: pa.Table) -> None:
+        self._tables.append(rows)
+        self._good.add(file_id(file.path))
+        self._settled()
+
+    def _reuse(self, moved: list[KnownFile]) -> Iterator[Path]:
+        """Rows for files whose content has rows under another path, or under an older time.
+
+        Gives the paths whose donor was itself replaced meanwhile: they have to be embedded.
+        """
+        if not moved:
+            return
+        self.commit()  # so that the donors' rows are where they are looked for
+        donors = self.store.read_contents({file.hash for file in moved})
+        for file in moved:
+            if file.hash not in donors:
+                self._in_work[file.path] = file
+                yield file.path
+                continue
+            donor = self._by_hash[file.hash]
+            before = self._known[donor].path
+            if donor not in self.found.files and self.found.covers(before) and _is_gone(before):
+                self._moved_away.add(donor)
+                self._by_hash[file.hash] = file_id(file.path)
+                self._known[file_id(file.path)] = file
+            self.report.reused += 1
+            self._add(file, _under(file, donors[file.hash]))
+
+    def _rows(self, file: KnownFile, result: FileEmbedding) -> pa.Table:
+        count = len(result.embeddings)
+        columns = {
+            "segment": np.arange(count, dtype=np.int32),
+            "start": result.starts,
+            "end": result.ends,
+            "duration": np.full(count, result.seconds),
+            "channels": np.full(count, result.channels, np.int32),
+            "sample_rate": np.full(count, result.source_rate, np.int32),
+            "hash": [file.hash] * count,
+            "fingerprint": [self.model.fingerprint] * count,
+            "tags": pa.nulls(count, pa.list_(pa.string())),
+            "vector": vector_column(centre(result.embeddings, self.model.mean)),
+        }
+        return _under(file, pa.table(columns))
+
+
+def _under(file: KnownFile, rows: pa.Table) -> pa.Table:
+    """The same segments with the columns that belong to a path set to those of ``file``."""
+    key, count = file_id(file.path), rows.num_rows
+    schema = segment_schema(rows.schema.field("vector").type.list_size)
+    own = {
+        "id": [f"{key}-{segment}" for segment in rows["segment"].to_pylist()],
+        "file": [key] * count,
+        "path": [searchable(file.path)] * count,
+        "path_bytes": [os.fsencode(file.path)] * count,
+        "size": [file.size] * count,
+        "mtime_ns": [file.mtime_ns] * count,
+    }
+    columns = [own[name] if name in own else rows[name] for name in schema.names]
+    return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
+
+
+def searchable(path: Path) -> str:
+    """A path as text that the store can hold: bytes that are no UTF-8 are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether a file does not exist; one that may not be looked at does."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,317 @@
+"""The object that users hold: a library of sounds that can be indexed and searched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from platformdirs import user_data_path
+
+from wav2clip.embedding.embedder import Wav2CLIP, load
+from wav2clip.errors import InputError, LibraryError, RegistryError
+from wav2clip.library import duplicates, index, search, tags
+from wav2clip.library.filters import Filters
+from wav2clip.library.index import IndexReport, Progress
+from wav2clip.library.query import Query
+from wav2clip.library.results import Results
+from wav2clip.library.scan import scan
+from wav2clip.library.space import Vectors, mean_digest, require_direction
+from wav2clip.library.store import EXACT_ROWS, KnownFile, Settings, Store, file_id, vectors_of
+
+ModelSource = Wav2CLIP | str | Path | None
+Loader = Callable[[str], Wav2CLIP]
+
+
+def default_library() -> Path:
+    """``$WAV2CLIP_LIBRARY``, or a folder among the user's data."""
+    configured = os.environ.get("WAV2CLIP_LIBRARY")
+    return Path(configured) if configured else user_data_path("wav2clip") / "library"
+
+
+class Library:
+    """A table of sounds on disk, or on object storage, and the model that made its vectors."""
+
+    def __init__(self, store: Store, model: ModelSource, loader: Loader = load) -> None:
+        self.store = store
+        self._source = model
+        self._loader = loader
+        self._model = model if isinstance(model, Wav2CLIP) else None
+        self._snapshot: tuple[int, search.Snapshot] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path | None = None,
+        model: ModelSource = None,
+        *,
+        storage_options: Mapping[str, str] | None = None,
+        loader: Loader = load,
+    ) -> Library:
+        """Open a library, which need not exist yet.
+
+        Args:
+            path: a folder, or an address that LanceDB understands (``s3://bucket/sounds``,
+                ``gs://...``, ``az://...``); by default :func:`default_library`.
+            model: a loaded model, or what :func:`wav2clip.load` takes; by default the model that
+                the library was made with, ``"builtin"`` for a new one. Loaded when first needed.
+            storage_options: keys and addresses of an object storage, as LanceDB takes them.
+            loader: loads a model by name; by default :func:`wav2clip.load`.
+        """
+        return cls(Store(path or default_library(), storage_options), model, loader)
+
+    def __repr__(self) -> str:
+        return f"<Library {self.store.name}, {len(self)} segments>"
+
+    def __len__(self) -> int:
+        """Segments."""
+        return self.store.count() if self.store.exists else 0
+
+    @property
+    def model(self) -> Wav2CLIP:
+        """The model that turns queries and recordings into vectors.
+
+        Raises:
+            LibraryError: it is not the one that the library was made with.
+        """
+        if self._model is None:
+            recorded = self.store.settings.model if self.store.exists else "builtin"
+            name = str(self._source or recorded)
+            try:
+                self._model = self._loader(name)
+            except RegistryError as error:
+                if self._source is not None:
+                    raise
+                raise LibraryError(
+                    f"{self.store.name} was made with the model {recorded}, which cannot be "
+                    f"loaded: {error}. Say where it is with --model"
+                ) from error
+        if self.store.exists:
+            self._require_same_model(self._model)
+        return self._model
+
+    def _require_same_model(self, model: Wav2CLIP) -> None:
+        settings = self.store.settings
+        if (settings.fingerprint, settings.centred) == (model.fingerprint, mean_digest(model.mean)):
+            return
+        raise LibraryError(
+            f"{self.store.name} was made with the model {settings.model} ({settings.fingerprint}), "
+            f"this is {model.name} ({model.fingerprint}): their vectors cannot be compared. Give "
+            f"the first with --model, name another library with --library, or make this one anew "
+            "with `wav2clip index FOLDER --rebuild`"
+        )
+
+    # Indexing -------------------------------------------------------------------------------------
+
+    def index(
+        self,
+        folders: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        prune: bool = False,
+        rebuild: bool = False,
+        wait: bool = False,
+        workers: int | None = None,
+        segment_seconds: float | None = None,
+        overlap_seconds: float | None = None,
+        progress: Progress | None = None,
+    ) -> IndexReport:
+        """Bring the library up to date with folders (recursively) and files.
+
+        Args:
+            folders: one or several.
+            prune: drop files that are gone from these folders.
+            rebuild: forget everything first: for another model or other segments.
+            wait: if another process is writing, wait for it instead of raising.
+            workers: threads that decode; by default one per core.
+            segment_seconds: length of a segment; 10 for a new library, fixed from then on.
+            overlap_seconds: overlap of neighbouring segments; 2.5 for a new library.
+            progress: called with (files done, files to do).
+
+        Returns:
+            What became of the files. Bad files are in it, never raised.
+
+        Raises:
+            LibraryError: another model or other segments than the library's, another process is
+                writing, or the library cannot be written.
+        """
+        if isinstance(folders, str | os.PathLike):
+            folders = [folders]
+        with self.store.lock(wait):
+            if rebuild:
+                self.store.drop()
+                self._snapshot = None
+            model = self.model
+            self._settle(model, segment_seconds, overlap_seconds)
+            return index.update(
+                self.store, model, scan(folders), prune=prune, workers=workers, progress=progress
+            )
+
+    def _settle(self, model: Wav2CLIP, segment: float | None, overlap: float | None) -> None:
+        """Make the tables with these settings, or see that they are the library's."""
+        given = {"segment_seconds": segment, "overlap_seconds": overlap}
+        wanted = {name: float(value) for name, value in given.items() if value is not None}
+        if not self.store.exists:
+            # A name that means the same from another folder.
+            name = model.name if model.name == "builtin" else _absolute(model.name)
+            settings = Settings(
+                name, model.fingerprint, model.dimension, mean_digest(model.mean), **wanted
+            )
+            self.store.create(settings)
+            return
+        settings = self.store.settings
+        for name, value in wanted.items():
+            if getattr(settings, name) != value:
+                raise LibraryError(
+                    f"{self.store.name} was made with {name} {getattr(settings, name)}, not "
+                    f"{value}: leave it out, or make the library anew with --rebuild"
+                )
+
+    # Searching ------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str | Query | ArrayLike | None = None,
+        *,
+        audio: str | os.PathLike[str] | None = None,
+        image: str | os.PathLike[str] | None = None,
+        limit: int = 10,
+        filters: Filters | None = None,
+        per_file: bool = True,
+    ) -> Results:
+        """Find the segments nearest to a query.
+
+        Libraries of up to :data:`~wav2clip.library.store.EXACT_ROWS` segments are searched exactly;
+        larger ones through an index.
+
+        Args:
+            query: a phrase, a :class:`Query`, or a (dimension,) vector comparable with the
+                library's.
+            audio: a recording, added to the query. Recordings of the query are left out of the
+                results.
+            image: a picture, added to the query.
+            limit: finds wanted, at least 1.
+            filters: conditions on the finds.
+            per_file: only the best segment of each file.
+
+        Raises:
+            InputError: nothing to search for, or a query without direction.
+            LibraryError: there is no library.
+        """
+        if limit < 1:
+            raise InputError(f"limit is {limit}, expected at least 1")
+        vector, excluded = self._query_vector(query, audio, image)
+        where = (filters or Filters()).sql()
+        version = self.store.refresh()
+        if self.store.count() > EXACT_ROWS:
+            if excluded:
+                names = ", ".join(f"'{key}'" for key in sorted(excluded))
+                where = " AND ".join(filter(None, [where, f"file NOT IN ({names})"]))
+            return search.search_index(self.store, vector, limit, where, per_file)
+        snapshot = self._snapshot_of(version)
+        allowed = search.allowed_rows(snapshot, self.store, where, excluded)
+        return snapshot.search(vector, limit, allowed, per_file)
+
+    def similar(self, path: str | os.PathLike[str], **options: Any) -> Results:
+        """Sounds like a recording, which need not be in the library; see :meth:`search`."""
+        return self.search(audio=path, **options)
+
+    def _query_vector(
+        self,
+        query: str | Query | ArrayLike | None,
+        audio: str | os.PathLike[str] | None,
+        image: str | os.PathLike[str] | None,
+    ) -> tuple[Vectors, set[str]]:
+        """The vector of a query, and the ids of the files that it is made of."""
+        settings = self.store.settings
+        if query is not None and not isinstance(query, str | Query):
+            vector = np.asarray(query, np.float32)
+            if vector.shape != (settings.dimension,) or audio is not None or image is not None:
+                raise InputError(
+                    f"a vector of shape {vector.shape}, expected ({settings.dimension},) and no "
+                    "other query beside it"
+                )
+            return require_direction(vector, "the query"), set()
+        whole = Query.text(query) if isinstance(query, str) else query or Query(())
+        if audio is not None:
+            whole += Query.audio(audio)
+        if image is not None:
+            whole += Query.image(image)
+        excluded = {file_id(os.path.realpath(path)) for path in whole.recordings}
+        excluded |= {file_id(os.path.abspath(path)) for path in whole.recordings}
+        known = self._stored_vector(whole)
+        return (whole.vector(self.model, settings) if known is None else known), excluded
+
+    def _stored_vector(self, query: Query) -> Vectors | None:
+        """The vector of a query that is one indexed recording: no model is needed for it."""
+        if len(query.terms) != 1 or query.terms[0].kind != "audio" or query.terms[0].weight <= 0:
+            return None
+        path = Path(query.terms[0].value)
+        for key in (file_id(os.path.abspath(path)), file_id(os.path.realpath(path))):
+            rows = self.store.read(["vector", "size", "mtime_ns"], f"file = '{key}'")
+            if rows.num_rows and _unchanged(path, rows["size"][0].as_py(), rows["mtime_ns"][0].as_py()):
+                return require_direction(vectors_of(rows).astype(np.float32).mean(0), "the recording")
+        return None
+
+    def _snapshot_of(self, version: int) -> search.Snapshot:
+        if self._snapshot is None or self._snapshot[0] != version:
+            self._snapshot = None  # frees the memory before as much is needed again
+            self._snapshot = (version, search.Snapshot(self.store))
+        return self._snapshot[1]
+
+    # More -----------------------------------------------------------------------------------------
+
+    def duplicates(
+        self, threshold: float = duplicates.THRESHOLD, progress: Progress | None = None
+    ) -> list[duplicates.Group]:
+        """Groups of recordings that are nearly identical; see :func:`.duplicates.find`."""
+        return duplicates.find(self.store, threshold, progress)
+
+    def tag(
+        self,
+        labels: Sequence[str],
+        *,
+        top: int = 1,
+        min_probability: float = 0.0,
+        replace: bool = False,
+        wait: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
+        """Tag every segment with the labels that fit it best; see :func:`.tags.tag`."""
+        with self.store.lock(wait):
+            self.store.settings  # noqa: B018  says so where there is no library
+            return tags.tag(
+                self.store, self.model, labels, top, min_probability, replace, progress
+            )
+
+    def failures(self) -> dict[Path, str]:
+        """The files that could not be indexed, and why."""
+        return {file.path: file.reason for file in self.store.failures().values()}
+
+    def files(self) -> dict[Path, KnownFile]:
+        """The files that have rows."""
+        return {file.path: file for file in self.store.known_files().values()}
+
+    def to_arrow(self) -> Any:
+        """All rows, vectors included, as an Arrow table."""
+        return self.store.read(self.store.segments.schema.names)
+
+    def to_pandas(self) -> Any:
+        """:meth:`to_arrow` as a data frame."""
+        return self.to_arrow().to_pandas()
+
+
+def _absolute(name: str) -> str:
+    return os.path.abspath(name) if os.path.exists(name) else name
+
+
+def _unchanged(path: Path, size: int, mtime_ns: int) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return True  # the file is gone or out of reach: its vector still stands for it
+    return (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
+
+

@@ -1,0 +1,167 @@
+"""What is searched for: words, pictures and sounds, added and subtracted with weights.
+
+    Query.text("rain on a tin roof") + 0.5 * Query.text("thunder") - Query.audio("voices.wav")
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from wav2clip.embedding.bulk import embed_segments
+from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.errors import AudioError, InputError
+from wav2clip.files import display
+from wav2clip.library.space import Vectors, centre, require_direction
+from wav2clip.library.store import Settings
+
+Kind = Literal["text", "image", "audio"]
+
+_WEIGHTED = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*(.*\S)\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a query.
+
+    Attributes:
+        kind: what ``value`` is.
+        value: a phrase, or the path of a picture or recording.
+        weight: finite factor; below zero it is subtracted.
+    """
+
+    kind: Kind
+    value: str | Path
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Query:
+    """A weighted sum of terms; each counts as a vector of unit length."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def text(cls, phrase: str) -> Query:
+        """Sounds that go with a phrase."""
+        return cls((Term("text", phrase),))
+
+    @classmethod
+    def image(cls, path: str | os.PathLike[str]) -> Query:
+        """Sounds that go with a picture."""
+        return cls((Term("image", Path(path)),))
+
+    @classmethod
+    def audio(cls, path: str | os.PathLike[str]) -> Query:
+        """Sounds like a recording."""
+        return cls((Term("audio", Path(path)),))
+
+    def __add__(self, other: Query) -> Query:
+        return Query(self.terms + other.terms)
+
+    def __sub__(self, other: Query) -> Query:
+        return self + -other
+
+    def __neg__(self) -> Query:
+        return self * -1.0
+
+    def __mul__(self, factor: float) -> Query:
+        return Query(tuple(replace(term, weight=term.weight * factor) for term in self.terms))
+
+    __rmul__ = __mul__
+
+    @property
+    def recordings(self) -> list[Path]:
+        """Recordings that the query is made of."""
+        return [Path(term.value) for term in self.terms if term.kind == "audio"]
+
+    def vector(self, model: Wav2CLIP, settings: Settings) -> Vectors:
+        """(dimension,) float32 of unit length, comparable with a library's vectors.
+
+        Words and pictures are centred with their own modality's mean where the library's vectors
+        are centred, and left as they are where these are not.
+
+        Raises:
+            InputError: no term, a weight that is not finite, or terms that cancel out.
+            AudioError: a recording cannot be read.
+            ImageError: a picture cannot be read.
+        """
+        if not self.terms:
+            raise InputError("the query is empty: expected a phrase, a picture or a recording")
+        total = np.zeros(settings.dimension)
+        for term in self.terms:
+            if not np.isfinite(term.weight):
+                raise InputError(f"the weight of {term.value} is {term.weight}, expected a number")
+            total += term.weight * _term_vector(term, model, settings)
+        return require_direction(total.astype(np.float32), "the query")
+
+
+def parse(words: Sequence[str]) -> Query | None:
+    """A query from the words of a command line, or None if there are none.
+
+    ``+`` and ``-`` that stand alone add and subtract the phrase after them; words between them are
+    one phrase. A phrase may have a weight in front: ``0.5*thunder``.
+
+        rain on a tin roof + 0.5*thunder - voices
+
+    Raises:
+        InputError: an operator without a phrase, or an empty phrase.
+    """
+    query, sign, phrase = Query(()), 1.0, list[str]()
+    for word in [*words, "+"] if words else []:
+        if word not in ("+", "-"):
+            phrase.append(word)
+            continue
+        if phrase:
+            query += sign * weighted(" ".join(phrase), Query.text)
+        elif query.terms or sign < 0:
+            raise InputError("an operator (+ or -) without a phrase after it")
+        sign, phrase = (1.0 if word == "+" else -1.0), []
+    return query if query.terms else None
+
+
+def weighted(text: str, make: Any) -> Query:
+    """A query from a value with an optional weight in front: ``dog``, ``0.5*dog``, ``-1*dog.ogg``.
+
+    Args:
+        text: what was typed. A file that has just this name is that file.
+        make: :meth:`Query.text`, :meth:`Query.image` or :meth:`Query.audio`.
+    """
+    match = _WEIGHTED.fullmatch(text)
+    if match is None or (make != Query.text and Path(text).exists()):
+        if not text.strip():
+            raise InputError("an empty phrase, expected at least one visible character")
+        query: Query = make(text)
+        return query
+    query = float(match[1]) * make(match[2])
+    return query
+
+
+def _term_vector(term: Term, model: Wav2CLIP, settings: Settings) -> Vectors:
+    if term.kind == "audio":
+        return recording_vector(Path(term.value), model, settings)
+    if term.kind == "text":
+        embedding = model.embed_text([str(term.value)])
+    else:
+        embedding = model.embed_image([Path(term.value)])
+    mean = model.towers.means.get(term.kind) if settings.centred else None
+    return require_direction(centre(embedding, mean)[0], f"{term.value!s}")
+
+
+def recording_vector(path: Path, model: Wav2CLIP, settings: Settings) -> Vectors:
+    """(dimension,) of a recording: the mean of its segments, cut as the library cuts."""
+    (result,) = embed_segments(
+        model,
+        [path],
+        segment_seconds=settings.segment_seconds,
+        overlap_seconds=settings.overlap_seconds,
+    )
+    if result.error is not None:
+        raise AudioError(f"{display(path)}: {result.error}")
+    return require_direction(centre(result.embeddings, model.mean).mean(0), display(path))

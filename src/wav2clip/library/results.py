@@ -1,0 +1,129 @@
+"""What a search finds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from wav2clip.files import display
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESULT_COLUMNS = [
+    "id", "file", "segment", "path", "path_bytes", "start", "end", "duration", "channels",
+    "sample_rate", "size", "mtime_ns", "hash", "tags",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """One find: a segment of a recording.
+
+    Attributes:
+        path: the file.
+        start: seconds from the start of the file to the segment.
+        end: seconds to the segment's end.
+        score: cosine with the query, in [-1, 1].
+        duration: seconds of the file.
+        channels: channels of the file.
+        sample_rate: Hz of the file.
+        size: bytes.
+        modified: when the file was last changed, UTC.
+        hash: SHA-256 of the file.
+        tags: labels that the segment was tagged with.
+        id: key of the segment in the library.
+    """
+
+    path: Path
+    start: float
+    end: float
+    score: float
+    duration: float
+    channels: int
+    sample_rate: int
+    size: int
+    modified: datetime
+    hash: str
+    tags: tuple[str, ...]
+    id: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; ``path`` is as :func:`wav2clip.files.display` shows it."""
+        return {
+            "path": display(self.path),
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
+            "score": round(self.score, 6),
+            "duration": round(self.duration, 3),
+            "channels": self.channels,
+            "sample_rate": self.sample_rate,
+            "size": self.size,
+            "modified": self.modified.isoformat(),
+            "hash": self.hash,
+            "tags": list(self.tags),
+        }
+
+
+class Results(Sequence[Result]):
+    """Finds, best first.
+
+    Attributes:
+        exact: whether every segment was compared, or an index of approximate search asked.
+    """
+
+    def __init__(self, rows: pa.Table, scores: NDArray[np.float64], exact: bool) -> None:
+        self._rows = rows.select(RESULT_COLUMNS).append_column("score", pa.array(scores))
+        self._results = [_result(row) for row in self._rows.to_pylist()]
+        self.exact = exact
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._results)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | Sequence[Result]:
+        return self._results[index]
+
+    def __repr__(self) -> str:
+        return f"<Results: {len(self)}, {'exact' if self.exact else 'approximate'}>"
+
+    def to_arrow(self) -> pa.Table:
+        """One row per find: the columns of the library but the vector, and ``score``."""
+        return self._rows
+
+    def to_pandas(self) -> pd.DataFrame:
+        """:meth:`to_arrow` as a data frame, with ``modified`` as a time."""
+        frame: pd.DataFrame = self._rows.to_pandas()
+        frame["modified"] = [result.modified for result in self]
+        return frame
+
+
+def _result(row: dict[str, Any]) -> Result:
+    return Result(
+        path=Path(os.fsdecode(row["path_bytes"])),
+        start=row["start"],
+        end=row["end"],
+        score=row["score"],
+        duration=row["duration"],
+        channels=row["channels"],
+        sample_rate=row["sample_rate"],
+        size=row["size"],
+        modified=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=row["mtime_ns"] // 1000),
+        hash=row["hash"],
+        tags=tuple(row["tags"] or ()),
+        id=row["id"],
+    )

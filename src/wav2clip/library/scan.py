@@ -1,0 +1,95 @@
+"""What lies in the folders: files with size and time, and the hash of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from wav2clip.embedding.bulk import ahead
+from wav2clip.files import walk
+from wav2clip.library.store import KnownFile, file_id
+
+_HASHED_AHEAD = 16
+
+
+@dataclass
+class Scan:
+    """What was found.
+
+    Attributes:
+        roots: the folders and files asked for, absolute, links in them resolved.
+        files: every recording by its id.
+        failures: what could not be listed or is no file, with the reason.
+    """
+
+    roots: list[Path]
+    files: dict[str, KnownFile]
+    failures: dict[Path, str]
+
+    def covers(self, path: Path) -> bool:
+        """Whether a path lies in what was asked for."""
+        return any(path.is_relative_to(root) for root in self.roots)
+
+
+def scan(sources: Iterable[str | os.PathLike[str]]) -> Scan:
+    """List the recordings in folders, and files that are named, whatever their suffix."""
+    found = Scan([], {}, {})
+
+    def unlisted(error: OSError) -> None:
+        found.failures[Path(error.filename)] = error.strerror or str(error)
+
+    for source in sources:
+        root = Path(os.path.realpath(source))
+        if not root.exists():
+            found.failures[Path(source)] = "no such file or folder"
+            continue
+        found.roots.append(root)
+        for path in walk(root, on_error=unlisted) if root.is_dir() else [root]:
+            try:
+                status = path.stat()
+            except OSError as error:
+                found.failures[path] = error.strerror or str(error)
+                continue
+            if stat.S_ISREG(status.st_mode):
+                found.files[file_id(path)] = _known(path, status)
+            else:  # reading a pipe or a device could wait for ever
+                found.failures[path] = "is no regular file"
+    return found
+
+
+def hash_files(
+    files: Iterable[KnownFile], workers: int | None = None
+) -> Iterator[tuple[KnownFile, str | None]]:
+    """The files with their hash filled in, and the reason if they could not be read."""
+    calls = (partial(_hash, file) for file in files)
+    return ahead(calls, workers or os.cpu_count() or 1, _HASHED_AHEAD)
+
+
+def changed(file: KnownFile) -> bool:
+    """Whether a file is not what it was when it was listed."""
+    try:
+        now = _known(file.path, file.path.stat())
+    except OSError:
+        return True
+    return (now.size, now.mtime_ns) != (file.size, file.mtime_ns)
+
+
+CHANGED = "changed while it was read; index again when it is complete"
+
+
+def _hash(file: KnownFile) -> tuple[KnownFile, str | None]:
+    try:
+        with file.path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        return file, error.strerror or str(error)
+    return (file, CHANGED) if changed(file) else (replace(file, hash=digest), None)
+
+
+def _known(path: Path, status: os.stat_result) -> KnownFile:
+    return KnownFile(path, status.st_size, status.st_mtime_ns, ctime_ns=status.st_ctime_ns)

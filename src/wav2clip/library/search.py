@@ -1,0 +1,151 @@
+"""Nearest segments: exactly from memory, or through the index of a library that is large."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from wav2clip.library.results import RESULT_COLUMNS, Results
+from wav2clip.library.space import Vectors
+from wav2clip.library.store import Store, vectors_of
+
+ROUNDING = 1e-4
+"""Most that a float32 dot product of two unit vectors of 512 numbers can be off: 512 roundings of
+at most 2**-24 each, times the sum of |a||b| <= 1, is 3.1e-5; three times that is safe."""
+
+PROBES = 64
+"""Clusters that approximate search looks into; docs/results/library.md has recall and time."""
+
+_BLOCK = 4096
+
+_CANDIDATES = 10
+"""Approximate search takes this many times what is asked for, and sorts them by exact score."""
+
+
+class Snapshot:
+    """All segments of one version of a library, in memory, sorted by path and time.
+
+    The sort makes the order of equal scores the same however the library came to be.
+    """
+
+    def __init__(self, store: Store) -> None:
+        rows = store.read([*RESULT_COLUMNS, "vector"], row_ids=True)
+        rows = rows.sort_by([("path_bytes", "ascending"), ("segment", "ascending")])
+        self.vectors: Vectors = vectors_of(rows).astype(np.float32)
+        self.row_ids: NDArray[np.uint64] = rows["_rowid"].to_numpy()
+        self.rows = rows.select(RESULT_COLUMNS).combine_chunks()
+        self.file_of = number_files(rows)
+        self._first_rows = np.flatnonzero(np.diff(self.file_of, prepend=-1))
+
+    def search(
+        self,
+        query: Vectors,
+        limit: int,
+        allowed: NDArray[np.bool_] | None = None,
+        per_file: bool = True,
+    ) -> Results:
+        """The ``limit`` rows of the highest cosine, exactly; equal ones in the order of the rows.
+
+        A first pass in float32 gives every row a score that is off by at most :data:`ROUNDING`. The
+        rows that can be among the best by that are scored again in float64, one by one, so that the
+        outcome is that of float64 throughout, and equal vectors have equal scores.
+        """
+        scores = self.vectors @ query
+        if allowed is not None:
+            scores[~allowed] = -np.inf
+        candidates = self._candidates(scores, limit, per_file)
+        exact = exact_scores(self.vectors, query, candidates)
+        best, best_scores = rank(candidates, exact, limit, self.file_of if per_file else None)
+        return Results(self.rows.take(pa.array(best)), best_scores, exact=True)
+
+    def _candidates(
+        self, scores: NDArray[np.float32], limit: int, per_file: bool
+    ) -> NDArray[np.int64]:
+        """Rows, in order, that may be among the best ``limit`` rows or files."""
+        finite = scores > -np.inf
+        pool = scores
+        if per_file and len(scores):
+            pool = np.maximum.reduceat(scores, self._first_rows)
+        if len(pool) > limit:
+            threshold = np.partition(pool, len(pool) - limit)[len(pool) - limit]
+            finite &= scores >= threshold - 2 * ROUNDING
+        return np.flatnonzero(finite)
+
+
+def exact_scores(
+    vectors: NDArray[np.floating], query: Vectors, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Cosines of some rows in float64: each row is summed alone, so equal rows score equally."""
+    wanted = query.astype(np.float64)
+    parts = [
+        (vectors[rows[first : first + _BLOCK]] * wanted).sum(axis=1)
+        for first in range(0, len(rows), _BLOCK)
+    ]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def number_files(rows: pa.Table) -> NDArray[np.int64]:
+    """The number of each row's file, from 0, in rows that are sorted by file."""
+    files = rows["file"].combine_chunks()
+    if len(files) == 0:
+        return np.zeros(0, np.int64)
+    begins = pc.not_equal(files[1:], files[:-1]).to_numpy(zero_copy_only=False)
+    return np.concatenate(([0], np.cumsum(begins)))
+
+
+def rank(
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    limit: int,
+    file_of: NDArray[np.int64] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The best rows and their scores; with ``file_of`` (the file of each row) one row per file."""
+    order = np.argsort(-scores, kind="stable")
+    if file_of is not None:
+        _, first = np.unique(file_of[rows[order]], return_index=True)
+        order = order[np.sort(first)]
+    order = order[:limit]
+    return rows[order], scores[order]
+
+
+def allowed_rows(
+    snapshot: Snapshot, store: Store, where: str | None, excluded: Collection[str]
+) -> NDArray[np.bool_] | None:
+    """Which rows of a snapshot meet an SQL condition and are of no excluded file; None for all."""
+    allowed = None
+    if where:
+        matching = store.read(["id"], where, row_ids=True)["_rowid"].to_numpy()
+        allowed = np.isin(snapshot.row_ids, matching)
+    if excluded:
+        others = ~pc.is_in(snapshot.rows["file"], pa.array(list(excluded), pa.string())).to_numpy()
+        allowed = others if allowed is None else allowed & others
+    return allowed
+
+
+def search_index(
+    store: Store, query: Vectors, limit: int, where: str | None, per_file: bool
+) -> Results:
+    """Approximately the best rows, or files, through LanceDB's index.
+
+    Scores are exact: the candidates' vectors are read and compared in float64. What was added since
+    the index was last brought up to date is compared row by row, by LanceDB.
+    """
+    wanted = limit * _CANDIDATES
+    while True:
+        search = store.segments.search(query, vector_column_name="vector").limit(wanted)
+        search = search.nprobes(PROBES).select([*RESULT_COLUMNS, "vector", "_distance"])
+        if where:
+            search = search.where(where, prefilter=True)
+        rows = search.to_arrow()
+        rows = rows.sort_by([("path_bytes", "ascending"), ("segment", "ascending")])
+        every = np.arange(rows.num_rows)
+        scores = exact_scores(vectors_of(rows), query, every)
+        best, best_scores = rank(every, scores, limit, number_files(rows) if per_file else None)
+        # Many segments of one file may have taken the places of other files.
+        if len(best) == limit or rows.num_rows < wanted:
+            return Results(rows.take(pa.array(best)), best_scores, exact=False)
+        wanted *= 4

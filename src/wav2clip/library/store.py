@@ -1,0 +1,414 @@
+"""Where a library lives: two LanceDB tables, one of segments, one of files that failed.
+
+Every change of a file's rows is one commit, so a reader, or a run after ``kill -9``, finds all the
+rows of a file or none. The settings that all rows share are metadata of the segments' table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from wav2clip.errors import LibraryError
+from wav2clip.files import display
+from wav2clip.models.registry import cache_folder
+
+os.environ.setdefault("LANCE_LOG", "error")  # else it tells users that tables are made
+import lancedb  # noqa: E402
+from lancedb.index import IvfSq  # noqa: E402
+
+EXACT_ROWS = 200_000
+"""Libraries of up to so many segments are searched exactly, in memory (2 KB a row); larger ones
+through an index. See docs/results/library.md for both sides of the border."""
+
+FORMAT = "wav2clip-library/1"
+SEGMENTS, FAILURES = "segments", "failures"
+_METADATA = b"wav2clip.library"
+_KEEP_VERSIONS = timedelta(hours=1)
+# Readers that opened the table before a run ended may go on for this long.
+
+_FAILURE_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("path", pa.string()),
+        ("path_bytes", pa.binary()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("ctime_ns", pa.int64()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows of a library share.
+
+    Attributes:
+        model: name or path that the model was loaded as.
+        fingerprint: of the model.
+        dimension: numbers per vector.
+        centred: digest of the mean that was subtracted from every vector, or "" for none.
+        segment_seconds: see :func:`wav2clip.embedding.bulk.embed_segments`.
+        overlap_seconds: the same.
+        format: version of this layout.
+    """
+
+    model: str
+    fingerprint: str
+    dimension: int
+    centred: str
+    segment_seconds: float = 10.0
+    overlap_seconds: float = 2.5
+    format: str = FORMAT
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A file as the library last saw it; ``ctime_ns`` is kept for failures alone (else 0)."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    hash: str = ""
+    ctime_ns: int = 0
+    reason: str = ""
+
+
+def file_id(path: str | os.PathLike[str]) -> str:
+    """32 hexadecimal digits for the bytes of a path: a plain key whatever the name holds."""
+    return hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
+
+
+def segment_schema(dimension: int) -> pa.Schema:
+    """Columns of a segment. ``vector`` has unit length and is centred if the model has a mean."""
+    return pa.schema(
+        [
+            ("id", pa.string()),  # file and number of the segment
+            ("file", pa.string()),  # file_id of path_bytes
+            ("segment", pa.int32()),
+            ("path", pa.string()),  # for people and patterns: what is no UTF-8 is escaped
+            ("path_bytes", pa.binary()),  # as the file system has it
+            ("start", pa.float64()),
+            ("end", pa.float64()),
+            ("duration", pa.float64()),  # of the file, seconds
+            ("channels", pa.int32()),
+            ("sample_rate", pa.int32()),
+            ("size", pa.int64()),
+            ("mtime_ns", pa.int64()),
+            ("hash", pa.string()),  # SHA-256 of the file
+            ("fingerprint", pa.string()),
+            ("tags", pa.list_(pa.string())),
+            ("vector", pa.list_(pa.float16(), dimension)),
+        ]
+    )
+
+
+def vectors_of(table: pa.Table) -> NDArray[np.float16]:
+    """(rows, dimension) float16 of the column ``vector``."""
+    column = table["vector"].combine_chunks()
+    flat: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(column), column.type.list_size)
+
+
+def vector_column(vectors: NDArray[Any]) -> pa.FixedSizeListArray:
+    """The Arrow column of (rows, dimension) numbers, as float16."""
+    flat = pa.array(np.ascontiguousarray(vectors, np.float16).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+
+
+class Store:
+    """The tables of one library, at a path or at an address that LanceDB understands."""
+
+    def __init__(self, uri: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
+        text = str(uri).removeprefix("file://")
+        self.remote = "://" in text
+        self.uri = text if self.remote else str(Path(text).expanduser().absolute())
+        self.name = self.uri if self.remote else display(self.uri)
+        self._options = dict(storage_options or {})
+        self._database: Any = None
+        self._tables: dict[str, Any] = {}
+
+    # Opening --------------------------------------------------------------------------------------
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a library here."""
+        return self._open(SEGMENTS) is not None
+
+    @property
+    def segments(self) -> Any:
+        """The table of segments.
+
+        Raises:
+            LibraryError: there is no library here.
+        """
+        table = self._open(SEGMENTS)
+        if table is None:
+            raise LibraryError(
+                f"there is no library at {self.name}; make one with `wav2clip index FOLDER`, "
+                "or name another with --library"
+            )
+        return table
+
+    @property
+    def settings(self) -> Settings:
+        """What all rows share.
+
+        Raises:
+            LibraryError: a table of another layout, or of a later version of it.
+        """
+        metadata = self.segments.schema.metadata or {}
+        try:
+            settings = Settings(**json.loads(metadata[_METADATA]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise LibraryError(f"{self.name} holds a table that wav2clip did not make") from error
+        if settings.format != FORMAT:
+            raise LibraryError(
+                f"{self.name} has the layout {settings.format}, expected {FORMAT}; update wav2clip, "
+                "or index again into another library"
+            )
+        return settings
+
+    def create(self, settings: Settings) -> None:
+        """Make the tables that are not there yet."""
+        metadata = {_METADATA: json.dumps(asdict(settings))}
+        schema = segment_schema(settings.dimension).with_metadata(metadata)
+        with self.writing():
+            for name, columns in ((FAILURES, _FAILURE_SCHEMA), (SEGMENTS, schema)):
+                if self._open(name) is None:
+                    # "overwrite": a process that was killed here may have left a part of a table.
+                    self._tables[name] = self._connect().create_table(
+                        name, schema=columns, mode="overwrite"
+                    )
+
+    def drop(self) -> None:
+        """Forget everything that was indexed."""
+        with self.writing():
+            for name in (SEGMENTS, FAILURES):
+                if self._open(name) is not None:
+                    self._connect().drop_table(name)
+                self._tables.pop(name, None)
+
+    def _connect(self) -> Any:
+        if self._database is None:
+            try:
+                self._database = lancedb.connect(self.uri, storage_options=self._options or None)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise LibraryError(f"cannot open {self.name}: {first_line(error)}") from error
+        return self._database
+
+    def _open(self, name: str) -> Any:
+        if name not in self._tables:
+            if not self.remote and not Path(self.uri, f"{name}.lance").is_dir():
+                return None
+            try:
+                self._tables[name] = self._connect().open_table(name)
+            except (OSError, RuntimeError, ValueError) as error:
+                if "not found" in str(error).lower():
+                    return None
+                raise LibraryError(f"cannot open {self.name}: {first_line(error)}") from error
+        return self._tables[name]
+
+    # One writer at a time -------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self, wait: bool = False) -> Iterator[None]:
+        """Be the only process of this machine that writes to the library.
+
+        The lock of a process that died is free at once. For a library behind an address it lies in
+        the user's cache, and does not reach other machines.
+
+        Raises:
+            LibraryError: another process has it and ``wait`` is False, or the folder cannot be
+                written.
+        """
+        if self.remote:
+            path = cache_folder() / "locks" / f"{file_id(self.uri)}.lock"
+        else:
+            path = Path(self.uri, ".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path, timeout=-1 if wait else 0):
+                self.refresh()
+                yield
+        except Timeout as error:
+            raise LibraryError(
+                f"another process is writing to {self.name}: wait until it has ended, "
+                "or let this one wait with --wait"
+            ) from error
+        except OSError as error:
+            raise LibraryError(
+                f"cannot write to {self.name}: {error.strerror or error}; name a library in a "
+                "folder of yours with --library"
+            ) from error
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what LanceDB raises while writing into one error that says what to do."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            raise LibraryError(
+                f"cannot write to {self.name}: {first_line(error)}; what was indexed before is "
+                "kept: free space or mend the permission, then run the same command again"
+            ) from error
+
+    # Reading --------------------------------------------------------------------------------------
+
+    def refresh(self) -> int:
+        """See what other processes wrote; gives the version of the segments' table."""
+        for table in self._tables.values():
+            table.checkout_latest()
+        return int(self.segments.version) if self.exists else 0
+
+    def count(self) -> int:
+        """Segments in the library."""
+        return int(self.segments.count_rows())
+
+    def read(
+        self, columns: Sequence[str], where: str | None = None, row_ids: bool = False
+    ) -> pa.Table:
+        """Rows that meet an SQL condition, all by default."""
+        query = self.segments.search().select(list(columns))
+        if where:
+            query = query.where(where)
+        return (query.with_row_id(True) if row_ids else query).to_arrow()
+
+    def known_files(self) -> dict[str, KnownFile]:
+        """The files that have rows, by their id."""
+        columns = ["file", "path_bytes", "size", "mtime_ns", "hash"]
+        return _known_files(self.read(columns, "segment = 0"))
+
+    def read_contents(self, hashes: Collection[str]) -> dict[str, pa.Table]:
+        """Whole rows of one file for each hash that the library knows."""
+        rows = self.read(self.segments.schema.names, _is_one_of("hash", hashes))
+        rows = rows.sort_by([("file", "ascending"), ("segment", "ascending")])
+        first = dict(zip(reversed(rows["hash"].to_pylist()), reversed(rows["file"].to_pylist())))
+        return {
+            content: rows.filter((pc.field("file") == file) & (pc.field("hash") == content))
+            for content, file in first.items()
+        }
+
+    def failures(self) -> dict[str, KnownFile]:
+        """The files that failed, by their id."""
+        table = self._open(FAILURES)
+        return {} if table is None else _known_files(table.to_arrow())
+
+    # Writing --------------------------------------------------------------------------------------
+
+    def replace(self, rows: pa.Table, dropped: Collection[str]) -> None:
+        """In one commit: drop all rows of the files ``dropped``, and add ``rows``."""
+        with self.writing():
+            if not dropped:
+                if rows.num_rows:
+                    self.segments.add(rows)
+            elif not rows.num_rows:
+                self.segments.delete(_is_one_of("file", dropped))
+            else:
+                (
+                    self.segments.merge_insert("id")
+                    .when_matched_update_all()
+                    .when_not_matched_insert_all()
+                    .when_not_matched_by_source_delete(_is_one_of("file", dropped))
+                    .execute(rows)
+                )
+
+    def replace_tags(self, ids: Sequence[str], tags: Sequence[Sequence[str]]) -> None:
+        """In one commit: set the tags of segments."""
+        types = {"id": pa.string(), "tags": pa.list_(pa.string())}
+        rows = pa.table({"id": ids, "tags": tags}, schema=pa.schema(types))
+        with self.writing():
+            self.segments.merge_insert("id").when_matched_update_all().execute(rows)
+
+    def record_failures(self, failures: Mapping[str, KnownFile]) -> None:
+        """Remember the files that failed, by their id."""
+        if not failures:
+            return
+        rows = [
+            {
+                "file": key,
+                "path": display(file.path),
+                "path_bytes": os.fsencode(file.path),
+                "size": file.size,
+                "mtime_ns": file.mtime_ns,
+                "ctime_ns": file.ctime_ns,
+                "reason": file.reason,
+            }
+            for key, file in failures.items()
+        ]
+        with self.writing():
+            (
+                self._open(FAILURES)
+                .merge_insert("file")
+                .when_matched_update_all()
+                .when_not_matched_insert_all()
+                .execute(pa.Table.from_pylist(rows, schema=_FAILURE_SCHEMA))
+            )
+
+    def forget_failures(self, files: Collection[str]) -> None:
+        """Forget that these files failed."""
+        if files:
+            with self.writing():
+                self._open(FAILURES).delete(_is_one_of("file", files))
+
+    def tidy(self) -> None:
+        """Join the small parts that many commits left, and bring the vector index up to date."""
+        with self.writing():
+            if self.count() > EXACT_ROWS and not self.indexed:
+                self.build_index()
+            for table in self._tables.values():
+                table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the vectors have an index for approximate search."""
+        return any("vector" in index.columns for index in self.segments.list_indices())
+
+    def build_index(self) -> None:
+        """Index the vectors: clusters (IVF) of vectors rounded to 8 bits per number (SQ).
+
+        Of LanceDB's indexes this one builds fastest by far at a recall as good as the others';
+        see docs/results/library.md.
+        """
+        # Vectors have unit length, so the order by L2 is the order by cosine.
+        self.segments.create_index("vector", config=IvfSq(distance_type="l2"))
+
+
+def first_line(error: Exception) -> str:
+    """LanceDB's errors carry a trace of its own: the first line is the message."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+def _known_files(table: pa.Table) -> dict[str, KnownFile]:
+    return {
+        row["file"]: KnownFile(
+            Path(os.fsdecode(row["path_bytes"])),
+            row["size"],
+            row["mtime_ns"],
+            row.get("hash", ""),
+            row.get("ctime_ns", 0),
+            row.get("reason", ""),
+        )
+        for row in table.to_pylist()
+    }
+
+
+def _is_one_of(column: str, keys: Collection[str]) -> str:
+    """SQL for a column of hexadecimal keys; these hold nothing to be escaped."""
+    quoted = ", ".join(f"'{key}'" for key in sorted(keys))
+    return f"{column} IN ({quoted})"
