@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import sys
 import tarfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wav2clip.errors import DataError
+from wav2clip.errors import DataError, MissingExtraError
 from wav2clip.pretrain import shards
 from wav2clip.pretrain.shards import Sample, Teacher, iterate, read_manifest, verify, write_shards
 
@@ -195,6 +196,14 @@ def test_full_disk_keeps_what_was_finished(folder: Path, monkeypatch: pytest.Mon
     assert (folder / "train/000000.tar").read_bytes() == before
     assert not (folder / "train/000009.tar").exists()
     assert not list(folder.rglob("*.part"))
+
+
+def test_without_webdataset_the_extra_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "webdataset", None)
+    with pytest.raises(MissingExtraError, match=r"install wav2clip\[pretrain\]"):
+        list(iterate(folder))
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wav2clip.errors import DataError
+from wav2clip.errors import DataError, MissingExtraError
 from wav2clip.files import atomic_path, display
 
 SAMPLE_RATE = 16_000
@@ -212,13 +212,12 @@ def iterate(folder: str | Path, split: str = "train") -> Iterator[Sample]:
 
 def read_shard(path: Path, shard: Shard | None = None) -> Iterator[Sample]:
     """The samples of one tar file; with ``shard``, their number is checked against it."""
-    from webdataset.tariterators import group_by_keys, tar_file_expander
-
+    tariterators = _webdataset().tariterators
     count = 0
     try:
         with path.open("rb") as stream:
             opened = [{"url": str(path), "stream": stream}]
-            for members in group_by_keys(tar_file_expander(opened)):
+            for members in tariterators.group_by_keys(tariterators.tar_file_expander(opened)):
                 yield _decode(members)
                 count += 1
     except FileNotFoundError as error:
@@ -227,6 +226,18 @@ def read_shard(path: Path, shard: Shard | None = None) -> Iterator[Sample]:
         raise _damaged(path, f"it breaks off after {count} samples ({error.args[0]})") from error
     if shard is not None and count != shard.samples:
         raise _damaged(path, f"it holds {count} samples, its manifest says {shard.samples}")
+
+
+def _webdataset() -> Any:
+    """The library that reads and writes the tar files, loaded when it is needed."""
+    try:
+        import webdataset
+        import webdataset.tariterators
+    except ImportError as error:
+        raise MissingExtraError(
+            "training data needs the package webdataset; install wav2clip[pretrain]"
+        ) from error
+    return webdataset
 
 
 def file_sha256(path: Path) -> str:
@@ -294,14 +305,13 @@ def write_shard(folder: Path, file: str, samples: Iterable[Sample]) -> Shard:
     Raises:
         DataError: the folder cannot be written, or the disk is full.
     """
-    from webdataset import TarWriter
-
+    tar_writer = _webdataset().TarWriter
     target = folder / file
     count, seconds, kinds = 0, 0.0, Counter[str]()
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as temporary:
-            with temporary.open("wb") as stream, TarWriter(stream, encoder=False, mtime=0) as tar:
+            with temporary.open("wb") as stream, tar_writer(stream, encoder=False, mtime=0) as tar:
                 for sample in samples:
                     tar.write(_encode(sample))
                     count, seconds = count + 1, seconds + sample.seconds
