@@ -46,7 +46,10 @@ class RateColumn(ProgressColumn):
 
 @contextmanager
 def progress_bar(title: str, total: int | None, unit: str = "files") -> Iterator[Any]:
-    """A bar on standard error with rate and time left; gives a function that advances it by one."""
+    """A bar on standard error with rate and time left; gives a function that advances it.
+
+    The function takes the steps, one by default, and the total where it became known later.
+    """
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -57,7 +60,7 @@ def progress_bar(title: str, total: int | None, unit: str = "files") -> Iterator
         transient=True,
     ) as bar:
         task = bar.add_task(title, total=total)
-        yield lambda steps=1: bar.advance(task, steps)
+        yield lambda steps=1, total=None: bar.update(task, advance=steps, total=total)
 
 
 def load_model(name: str, **options: Any) -> Any:

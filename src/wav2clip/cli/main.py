@@ -17,6 +17,12 @@ from wav2clip import __version__
 from wav2clip.errors import Wav2ClipError
 
 COMMANDS = {
+    "demo": "Index a small corpus, search it in three ways, and say what to type next.",
+    "index": "Index folders of recordings, so that they can be searched.",
+    "search": "Find sounds by a phrase, a picture, another sound, or a sum of them.",
+    "similar": "List the sounds of the library that are most like a recording.",
+    "duplicates": "List recordings that are nearly identical.",
+    "tag": "Tag the sounds of the library with any labels, with no training.",
     "embed": "Embed recordings into a file of vectors.",
     "pretrain": "Train an encoder of your own: prepare the data, fit, publish.",
     "models": "List the models that can be loaded by name, and what is cached.",

@@ -100,7 +100,9 @@ def _pairs(
             right_end = min(other + _BLOCK, last)
             cosines = vectors[files.first[begin:end]] @ vectors[files.first[other:right_end]].T
             rows, columns = np.nonzero(cosines >= threshold - 1e-5)
-            for left, right in zip((rows + begin).tolist(), (columns + other).tolist(), strict=True):
+            for left, right in zip(
+                (rows + begin).tolist(), (columns + other).tolist(), strict=True
+            ):
                 if left < right and files.durations[right] <= longest[left]:
                     cosine = _lowest(vectors, files, left, right)
                     if cosine >= threshold:

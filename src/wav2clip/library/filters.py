@@ -89,7 +89,7 @@ def _number(value: float) -> str:
 def _nanoseconds(moment: date) -> int:
     """Nanoseconds since 1970 UTC; a moment without a zone is taken as UTC."""
     if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001
+        moment = datetime(moment.year, moment.month, moment.day)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)) * 1000

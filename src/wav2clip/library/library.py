@@ -72,16 +72,22 @@ class Library:
 
     @property
     def model(self) -> Wav2CLIP:
-        """The model that turns queries and recordings into vectors.
+        """The model that turns queries and recordings into vectors; loaded when first used.
 
         Raises:
             LibraryError: it is not the one that the library was made with.
         """
+        model = self.load_model()
+        if self.store.exists:
+            self._require_same_model(model)
+        return model
+
+    def load_model(self) -> Wav2CLIP:
+        """The model, not compared with the library's: for a library that is to be made anew."""
         if self._model is None:
             recorded = self.store.settings.model if self.store.exists else "builtin"
-            name = str(self._source or recorded)
             try:
-                self._model = self._loader(name)
+                self._model = self._loader(str(self._source or recorded))
             except RegistryError as error:
                 if self._source is not None:
                     raise
@@ -89,8 +95,6 @@ class Library:
                     f"{self.store.name} was made with the model {recorded}, which cannot be "
                     f"loaded: {error}. Say where it is with --model"
                 ) from error
-        if self.store.exists:
-            self._require_same_model(self._model)
         return self._model
 
     def _require_same_model(self, model: Wav2CLIP) -> None:
@@ -139,6 +143,8 @@ class Library:
         """
         if isinstance(folders, str | os.PathLike):
             folders = [folders]
+        if rebuild:
+            self.load_model()
         with self.store.lock(wait):
             if rebuild:
                 self.store.drop()
@@ -251,8 +257,12 @@ class Library:
         path = Path(query.terms[0].value)
         for key in (file_id(os.path.abspath(path)), file_id(os.path.realpath(path))):
             rows = self.store.read(["vector", "size", "mtime_ns"], f"file = '{key}'")
-            if rows.num_rows and _unchanged(path, rows["size"][0].as_py(), rows["mtime_ns"][0].as_py()):
-                return require_direction(vectors_of(rows).astype(np.float32).mean(0), "the recording")
+            if rows.num_rows and _unchanged(
+                path, rows["size"][0].as_py(), rows["mtime_ns"][0].as_py()
+            ):
+                return require_direction(
+                    vectors_of(rows).astype(np.float32).mean(0), "the recording"
+                )
         return None
 
     def _snapshot_of(self, version: int) -> search.Snapshot:
@@ -282,9 +292,7 @@ class Library:
         """Tag every segment with the labels that fit it best; see :func:`.tags.tag`."""
         with self.store.lock(wait):
             self.store.settings  # noqa: B018  says so where there is no library
-            return tags.tag(
-                self.store, self.model, labels, top, min_probability, replace, progress
-            )
+            return tags.tag(self.store, self.model, labels, top, min_probability, replace, progress)
 
     def failures(self) -> dict[Path, str]:
         """The files that could not be indexed, and why."""
@@ -313,5 +321,3 @@ def _unchanged(path: Path, size: int, mtime_ns: int) -> bool:
     except OSError:
         return True  # the file is gone or out of reach: its vector still stands for it
     return (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
-
-

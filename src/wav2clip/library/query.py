@@ -1,6 +1,6 @@
 """What is searched for: words, pictures and sounds, added and subtracted with weights.
 
-    Query.text("rain on a tin roof") + 0.5 * Query.text("thunder") - Query.audio("voices.wav")
+Query.text("rain on a tin roof") + 0.5 * Query.text("thunder") - Query.audio("voices.wav")
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from wav2clip.library.store import Settings
 
 Kind = Literal["text", "image", "audio"]
 
-_WEIGHTED = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*(.*\S)\s*", re.DOTALL)
+_WEIGHTED = re.compile(
+    r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*(.*\S)\s*", re.DOTALL
+)
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from wav2clip.errors import LibraryError
 from wav2clip.files import display
 from wav2clip.models.registry import cache_folder
 
-os.environ.setdefault("LANCE_LOG", "error")  # else it tells users that tables are made
-import lancedb  # noqa: E402
-from lancedb.index import IvfSq  # noqa: E402
+os.environ.setdefault("LANCEDB_LOG", "error")  # else it tells users that tables are made
+import lancedb
+from lancedb.index import IvfSq
 
 EXACT_ROWS = 200_000
 """Libraries of up to so many segments are searched exactly, in memory (2 KB a row); larger ones

@@ -1,0 +1,103 @@
+"""`wav2clip index`: folders of recordings into a library that can be searched."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wav2clip.cli.finds import DeviceOption, LibraryOption, ModelOption
+
+if TYPE_CHECKING:
+    from wav2clip.library import IndexReport, Library
+
+
+def index(
+    folders: Annotated[
+        list[str], typer.Argument(metavar="FOLDERS...", help="Folders, or single files.")
+    ],
+    library: LibraryOption = None,
+    model: ModelOption = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop files that are gone from these folders.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Forget the whole library first.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="If another process is indexing, wait for it.")
+    ] = False,
+    segment: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds per segment of longer files. Fixed when the library is made.",
+            show_default="10",
+        ),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(help="Seconds that neighbouring segments share.", show_default="2.5"),
+    ] = None,
+    device: DeviceOption = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode. Default: one per core.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Index folders of recordings, so that `wav2clip search` finds what is in them.
+
+    Run it again whenever files came, went or changed: what is unchanged costs nothing, and what
+    was moved is recognised. It may be stopped at any moment; the next run goes on. Files that
+    cannot be read are listed, and tried again when they change; the exit code is then 1.
+
+    Example: `wav2clip index ~/recordings`
+
+    Example: `wav2clip index /archive/field /archive/foley --library /archive/library --prune`
+    """
+    from wav2clip.cli import console, finds
+    from wav2clip.files import display
+
+    opened = finds.open_library(library, model, device)
+    opened.load_model()  # it has a bar of its own
+    with finds.steps("indexing", "files") as progress:
+        report = opened.index(
+            folders,
+            prune=prune,
+            rebuild=rebuild,
+            wait=wait,
+            workers=workers,
+            segment_seconds=segment,
+            overlap_seconds=overlap,
+            progress=progress,
+        )
+    console.report_warnings(report.warnings)
+    if as_json:
+        summary = {**asdict(report), "library": opened.store.uri, "segments": len(opened)}
+        for field in ("failures", "warnings"):
+            summary[field] = {display(path): value for path, value in summary[field].items()}
+        console.print_json(summary)
+    else:
+        for line in summary_lines(report, opened):
+            console.out.print(line, markup=False, soft_wrap=True)
+    done = report.added + report.updated + report.reused + report.unchanged
+    console.report_failures(report.failures, done)
+
+
+def summary_lines(report: IndexReport, library: Library) -> list[str]:
+    """What a run did, for people."""
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "moved, copied or touched": report.reused,
+        "unchanged": report.unchanged,
+        "dropped": report.pruned,
+        "gone (drop them with --prune)": report.missing,
+        "failed": len(report.failures),
+    }
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    lines = [f"{told or 'nothing to index'} in {report.seconds:.1f} s"]
+    if report.known_failures:
+        lines.append(f"{report.known_failures} failed before and have not changed: not tried again")
+    lines.append(f"{len(library)} segments in {library.store.name}")
+    return lines

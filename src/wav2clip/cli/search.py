@@ -1,0 +1,70 @@
+"""`wav2clip search`: find sounds by words, pictures and sounds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from wav2clip.cli import finds as f
+
+
+def search(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PHRASE] [+|- PHRASE]...",
+            help="What to find. + and - that stand alone add and subtract phrases; "
+            "0.5*phrase gives one a weight.",
+            show_default=False,
+        ),
+    ] = None,
+    audio: Annotated[
+        list[str] | None,
+        typer.Option("--audio", help="A recording, or 0.5*FILE, or -1*FILE. Added to the query."),
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", help="A picture, or 0.5*FILE, or -1*FILE. Added to the query."),
+    ] = None,
+    library: f.LibraryOption = None,
+    limit: f.CountOption = 10,
+    min_duration: f.MinDurationOption = None,
+    max_duration: f.MaxDurationOption = None,
+    path: f.PathOption = None,
+    after: f.AfterOption = None,
+    before: f.BeforeOption = None,
+    tag: f.TagOption = None,
+    all_segments: f.AllSegmentsOption = False,
+    play: f.PlayOption = False,
+    copy_to: f.CopyOption = None,
+    model: f.ModelOption = None,
+    device: f.DeviceOption = "cpu",
+    as_json: f.JsonOption = False,
+) -> None:
+    """Find sounds by a phrase, a picture, another sound, or a sum of them.
+
+    Each file is listed once, with its best moment. The query's own recording is left out.
+
+    Example: `wav2clip search "rain on a tin roof" + 0.5*thunder - voices`
+
+    Example: `wav2clip search --image harbour.jpg --path "field/**" --min-duration 5 --play`
+    """
+    from wav2clip.errors import InputError
+    from wav2clip.library.query import Query, parse, weighted
+
+    query = parse(words or []) or Query(())
+    for value in audio or []:
+        query += weighted(value, Query.audio)
+    for value in image or []:
+        query += weighted(value, Query.image)
+    if not query.terms:
+        raise InputError("nothing to search for: give a phrase, --audio or --image; see --help")
+    results = f.open_library(library, model, device).search(
+        query,
+        limit=limit,
+        filters=f.make_filters(min_duration, max_duration, path, after, before, tag),
+        per_file=not all_segments,
+    )
+    f.show(results, as_json)
+    f.use(results, play, copy_to)

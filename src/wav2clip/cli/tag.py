@@ -1,0 +1,82 @@
+"""`wav2clip tag`: zero-shot labels stored with the sounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wav2clip.cli.finds import DeviceOption, LibraryOption, ModelOption
+
+
+def tag(
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            help="Comma-separated words, a text file with one label a line, or the name of a list "
+            "that comes with wav2clip (audioset, esc50, urbansound8k, vggsound).",
+        ),
+    ] = None,
+    library: LibraryOption = None,
+    top: Annotated[int, typer.Option(min=1, help="Tags per segment, at most.")] = 1,
+    min_probability: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out labels less probable than this.")
+    ] = 0.0,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Drop all tags that were given before.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="If another process is indexing, wait for it.")
+    ] = False,
+    model: ModelOption = None,
+    device: DeviceOption = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Tag every segment of the library with the labels that fit it best, with no training.
+
+    Tags are kept in the library: `wav2clip search ... --tag rain` finds among them. Files that are
+    indexed later have none until this is run again.
+
+    Example: `wav2clip tag --labels "rain, a dog, footsteps, speech" --top 2 --min-probability 0.2`
+    """
+    from wav2clip.cli import console, finds
+    from wav2clip.errors import InputError
+
+    if labels is None:
+        raise InputError('which labels? Give --labels "rain, a dog, footsteps"')
+    names = read_labels(labels)
+    opened = finds.open_library(library, model, device)
+    opened.load_model()  # it has a bar of its own
+    with finds.steps("tagging", "segments") as progress:
+        tagged = opened.tag(
+            names,
+            top=top,
+            min_probability=min_probability,
+            replace=replace,
+            wait=wait,
+            progress=progress,
+        )
+    if as_json:
+        console.print_json({"segments": len(opened), "tagged": tagged, "labels": names})
+    else:
+        console.out.print(f"{tagged} of {len(opened)} segments have tags")
+
+
+def read_labels(labels: str) -> list[str]:
+    """Labels from a file, from a list that ships with the package, or from the text itself."""
+    from wav2clip import zeroshot
+    from wav2clip.errors import InputError
+
+    if labels in zeroshot.PRESETS:
+        return zeroshot.preset_labels(labels)
+    path = Path(labels)
+    if "," not in labels and path.is_file():
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"--labels {labels}: {error}; expected a UTF-8 text file") from error
+    else:
+        lines = labels.split(",")
+    return [line.strip() for line in lines if line.strip()]
