@@ -57,12 +57,19 @@ def walk(
         for entry in ordered:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 yield from visit(Path(entry.path))
             elif os.path.splitext(entry.name)[1].lower() in suffixes:
                 yield Path(entry.path)
 
     yield from visit(folder)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself: whoever opens it is told
+        return False
 
 
 def find_recordings(sources: Sequence[str]) -> tuple[list[Path], dict[Path, str]]:

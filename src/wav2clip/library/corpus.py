@@ -88,14 +88,16 @@ def find_pairs(folder: Path) -> tuple[Pair, ...]:
     """Recordings that have both a picture and a caption of their name; of equal sounds the first.
 
     The caption is the first line of ``NAME.txt``. Spoken descriptions (``NAME_desc.ogg`` and their
-    translations) are no recordings of the thing itself.
+    translations, and the names of letters and digits under ``symbols``) are no recordings of the
+    thing itself.
     """
     found: dict[bytes, Pair] = {}
     for audio in walk(folder, AUDIO_SUFFIXES):
         pictures = (audio.with_suffix(suffix) for suffix in _PICTURES)
         image = next((picture for picture in pictures if picture.is_file()), None)
         text = audio.with_suffix(".txt")
-        if image is None or "_desc" in audio.stem or not text.is_file():
+        spoken = "_desc" in audio.stem or "symbols" in audio.relative_to(folder).parts
+        if image is None or spoken or not text.is_file():
             continue
         lines = text.read_text("utf-8", errors="replace").splitlines()
         if lines and (caption := lines[0].strip()):

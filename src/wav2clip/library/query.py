@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -128,7 +128,7 @@ def parse(words: Sequence[str]) -> Query | None:
     return query if query.terms else None
 
 
-def weighted(text: str, make: Any) -> Query:
+def weighted(text: str, make: Callable[[str], Query]) -> Query:
     """A query from a value with an optional weight in front: ``dog``, ``0.5*dog``, ``-1*dog.ogg``.
 
     Args:
@@ -139,10 +139,8 @@ def weighted(text: str, make: Any) -> Query:
     if match is None or (make != Query.text and Path(text).exists()):
         if not text.strip():
             raise InputError("an empty phrase, expected at least one visible character")
-        query: Query = make(text)
-        return query
-    query = float(match[1]) * make(match[2])
-    return query
+        return make(text)
+    return float(match[1]) * make(match[2])
 
 
 def _term_vector(term: Term, model: Wav2CLIP, settings: Settings) -> Vectors:

@@ -178,8 +178,8 @@ class Store:
             raise LibraryError(f"{self.name} holds a table that wav2clip did not make") from error
         if settings.format != FORMAT:
             raise LibraryError(
-                f"{self.name} has the layout {settings.format}, expected {FORMAT}; update wav2clip, "
-                "or index again into another library"
+                f"{self.name} has the layout {settings.format}, expected {FORMAT}; update "
+                "wav2clip, or index again into another library"
             )
         return settings
 
@@ -240,11 +240,10 @@ class Store:
             path = cache_folder() / "locks" / f"{file_id(self.uri)}.lock"
         else:
             path = Path(self.uri, ".lock")
+        held = FileLock(path, timeout=-1 if wait else 0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path, timeout=-1 if wait else 0):
-                self.refresh()
-                yield
+            held.acquire()
         except Timeout as error:
             raise LibraryError(
                 f"another process is writing to {self.name}: wait until it has ended, "
@@ -255,6 +254,11 @@ class Store:
                 f"cannot write to {self.name}: {error.strerror or error}; name a library in a "
                 "folder of yours with --library"
             ) from error
+        try:
+            self.refresh()
+            yield
+        finally:
+            held.release()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -297,7 +301,9 @@ class Store:
         """Whole rows of one file for each hash that the library knows."""
         rows = self.read(self.segments.schema.names, _is_one_of("hash", hashes))
         rows = rows.sort_by([("file", "ascending"), ("segment", "ascending")])
-        first = dict(zip(reversed(rows["hash"].to_pylist()), reversed(rows["file"].to_pylist())))
+        first: dict[str, str] = {}
+        for content, file in zip(rows["hash"].to_pylist(), rows["file"].to_pylist(), strict=True):
+            first.setdefault(content, file)
         return {
             content: rows.filter((pc.field("file") == file) & (pc.field("hash") == content))
             for content, file in first.items()

@@ -1,0 +1,260 @@
+"""Search against a slow and obvious reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from library_sounds import noise
+
+from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.errors import InputError
+from wav2clip.library import Filters, Library, Query
+from wav2clip.library import library as library_module
+from wav2clip.library.space import centre
+from wav2clip.library.store import (
+    Settings,
+    Store,
+    file_id,
+    segment_schema,
+    vector_column,
+    vectors_of,
+)
+
+DIMENSION = 512
+
+
+def fill(store: Store, files: list[int], seed: int, kinds: int | None = None) -> pa.Table:
+    """A library of synthetic rows: ``files[i]`` segments of file i. ``kinds``: so many vectors."""
+    rng = np.random.default_rng(seed)
+    count = sum(files)
+    vectors = rng.standard_normal((kinds or count, DIMENSION))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    if kinds:
+        vectors = vectors[rng.integers(0, kinds, count)]
+    rows = []
+    for number, segments in enumerate(files):
+        path = f"/sounds/{number % 3}/file {number:04}.wav"
+        duration = float(rng.integers(1, 30))
+        rows += [
+            {
+                "id": f"{file_id(path)}-{segment}",
+                "file": file_id(path),
+                "segment": segment,
+                "path": path,
+                "path_bytes": path.encode(),
+                "start": 7.5 * segment,
+                "end": 7.5 * segment + 10,
+                "duration": duration,
+                "channels": 1,
+                "sample_rate": 16_000,
+                "size": 1,
+                "mtime_ns": number * 86_400 * 10**9,
+                "hash": path,
+                "fingerprint": "f",
+                "tags": ["odd"] if number % 2 else [],
+            }
+            for segment in range(segments)
+        ]
+    schema = segment_schema(DIMENSION)
+    plain = pa.schema([field for field in schema if field.name != "vector"])
+    table = pa.Table.from_pylist(rows, plain)
+    table = table.append_column(schema.field("vector"), vector_column(vectors))
+    order = rng.permutation(count)  # the order of the rows in the store must not matter
+    store.create(Settings("m", "f", DIMENSION, ""))
+    for part in np.array_split(order, 3):
+        store.replace(table.take(pa.array(part)), [])
+    return table
+
+
+def brute_force(
+    table: pa.Table, query: np.ndarray, limit: int, keep: np.ndarray, per_file: bool
+) -> list[tuple[str, float]]:
+    """Ids and scores: float64, one row at a time, equal scores in the order of path and time."""
+    vectors = vectors_of(table).astype(np.float64)
+    scored = []
+    for row, meta in enumerate(table.select(["id", "path", "segment"]).to_pylist()):
+        if keep[row]:
+            score = float((vectors[row] * query.astype(np.float64)).sum())
+            scored.append((-score, meta["path"], meta["segment"], meta["id"]))
+    found, seen = [], set()
+    for score, path, _, key in sorted(scored):
+        if not per_file or path not in seen:
+            seen.add(path)
+            found.append((key, -score))
+    return found[:limit]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    files=st.lists(st.integers(1, 4), min_size=1, max_size=60),
+    kinds=st.sampled_from([None, 1, 7]),
+    limit=st.sampled_from([1, 3, 10, 1000]),
+    per_file=st.booleans(),
+    filtered=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_exact_search_is_brute_force_to_the_last_row(
+    files: list[int], kinds: int | None, limit: int, per_file: bool, filtered: bool, seed: int
+) -> None:
+    """With ties (``kinds``), filters, and one result per file or all."""
+    library = Library(Store("memory://search"), None)
+    table = fill(library.store, files, seed, kinds)
+    query = np.random.default_rng(seed + 1).standard_normal(DIMENSION).astype(np.float32)
+    query /= np.linalg.norm(query)
+    keep = np.ones(len(table), bool)
+    filters = Filters()
+    if filtered:
+        filters = Filters(min_duration=10, tags=("odd",), path="[01]/*")
+        paths = table["path"].to_pylist()
+        keep = np.array(
+            [
+                duration >= 10 and tags == ["odd"] and path.split("/")[2] in "01"
+                for duration, tags, path in zip(
+                    table["duration"].to_pylist(), table["tags"].to_pylist(), paths, strict=True
+                )
+            ]
+        )
+    found = library.search(query, limit=limit, filters=filters, per_file=per_file)
+    unit = query / np.float32(np.linalg.norm(query))
+    expected = brute_force(table, unit, limit, keep, per_file)
+    assert [result.id for result in found] == [key for key, _ in expected]
+    np.testing.assert_allclose([r.score for r in found], [s for _, s in expected], atol=1e-12)
+    assert found.exact
+
+
+@pytest.mark.parametrize("limit", [1, 10, 100])
+def test_five_thousand_rows(limit: int, tmp_path: Path) -> None:
+    library = Library.open(tmp_path / "library")
+    table = fill(library.store, [1 + i % 3 for i in range(2500)], 5)
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        query = rng.standard_normal(DIMENSION).astype(np.float32)
+        query /= np.float32(np.linalg.norm(query))
+        query /= np.float32(np.linalg.norm(query))
+        found = library.search(query, limit=limit)
+        expected = brute_force(table, query, limit, np.ones(len(table), bool), True)
+        assert [result.id for result in found] == [key for key, _ in expected]
+
+
+def test_through_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the border: good recall, exact scores, filters met, whole count of files."""
+    library = Library.open(tmp_path / "library")
+    table = fill(library.store, [1 + i % 3 for i in range(2500)], 5)
+    rng = np.random.default_rng(3)
+    queries = vectors_of(table)[::500].astype(np.float32)
+    queries = queries + 0.02 * rng.standard_normal(queries.shape).astype(np.float32)
+    exact = [library.search(query, limit=10) for query in queries]
+    monkeypatch.setattr("wav2clip.library.store.EXACT_ROWS", 1000)
+    monkeypatch.setattr(library_module, "EXACT_ROWS", 1000)
+    library.store.tidy()
+    assert library.store.indexed
+    hits = 0
+    for query, truth in zip(queries, exact, strict=True):
+        found = library.search(query, limit=10)
+        assert not found.exact
+        assert len({result.path for result in found}) == 10
+        assert [r.score for r in found] == sorted((r.score for r in found), reverse=True)
+        hits += len({r.id for r in found} & {r.id for r in truth})
+        scores = {r.id: r.score for r in truth}
+        for result in found:
+            assert result.score == pytest.approx(scores.get(result.id, result.score), abs=1e-9)
+        filtered = library.search(query, limit=10, filters=Filters(tags=("odd",), min_duration=20))
+        assert len(filtered) == 10
+        assert all(r.tags == ("odd",) and r.duration >= 20 for r in filtered)
+    assert hits >= 0.95 * 10 * len(queries)
+    # What is added later is found before the index knows it.
+    extra = table.slice(0, 1).set_column(0, "id", pa.array(["new"]))
+    extra = extra.set_column(1, "file", pa.array(["new"]))
+    extra = extra.set_column(4, "path_bytes", pa.array([b"/new.wav"]))
+    library.store.replace(extra, [])
+    best = library.search(vectors_of(extra)[0].astype(np.float32), limit=2)
+    assert Path("/new.wav") in [result.path for result in best]
+
+
+def test_a_library_that_grows_is_seen(library: Library, sounds: Path) -> None:
+    library.index(sounds)
+    reader = Library.open(library.store.uri, library.model)
+    assert len(reader.similar(sounds / "0.wav")) == 5
+    (sounds / "new.wav").write_bytes(noise(60))
+    library.index(sounds)
+    assert len(reader.similar(sounds / "0.wav")) == 6
+
+
+def test_the_best_moment_of_a_file_and_all_of_them(library: Library, sounds: Path) -> None:
+    library.index(sounds)
+    long = sounds / "deep" / "long.wav"
+    rows = library.to_arrow().to_pylist()
+    third = next(r for r in rows if r["path"] == str(long) and r["start"] == 15)
+    found = library.search(np.array(third["vector"], np.float32))
+    assert (found[0].path, found[0].start, found[0].end) == (long, 15, 25)
+    assert found[0].score == pytest.approx(1, abs=1e-3)
+    assert [result.path for result in found].count(long) == 1
+    every = library.search(np.array(third["vector"], np.float32), per_file=False, limit=100)
+    assert [result.path for result in every].count(long) == 4
+
+
+def test_similar_needs_no_model_for_what_it_knows(library: Library, sounds: Path) -> None:
+    library.index(sounds)
+    without = Library.open(library.store.uri, loader=lambda name: pytest.fail("a model was loaded"))
+    known = without.similar(sounds / "1.wav")
+    outside = sounds.parent / "outside.wav"
+    outside.write_bytes((sounds / "1.wav").read_bytes())
+    unknown = library.similar(outside, limit=10)
+    assert unknown[0].path == sounds / "1.wav", "only the query file itself is left out"
+    assert [r.path for r in unknown[1:]] == [r.path for r in known]
+    assert known[0].score == pytest.approx(unknown[1].score, abs=2e-3)
+
+
+def test_arithmetic(library: Library, sounds: Path, small: Wav2CLIP) -> None:
+    library.index(sounds)
+    means, saved = small.towers.means, library.store.settings
+    query = Query.text("rain") + 0.5 * Query.text("thunder") - Query.audio(sounds / "0.wav")
+    texts = centre(small.embed_text(["rain", "thunder"]), means["text"])
+    audio = centre(small.embed_file(sounds / "0.wav")[None], small.mean)[0]
+    expected = texts[0] + 0.5 * texts[1] - audio
+    np.testing.assert_allclose(
+        query.vector(small, saved), expected / np.linalg.norm(expected), atol=1e-5
+    )
+    found = library.search(query)
+    assert sounds / "0.wav" not in [result.path for result in found]
+    assert len(found) == 5
+    with pytest.raises(InputError, match="no direction"):
+        library.search(Query.text("rain") - Query.text("rain"))
+
+
+def test_words_pictures_and_sounds_together(library: Library, sounds: Path, data: Path) -> None:
+    library.index(sounds)
+    picture = next((data / "tuxpaint").rglob("*.jpg"))
+    assert len(library.search("a dog", image=picture, audio=sounds / "0.wav")) == 5
+    assert len(library.search(image=picture, limit=2)) == 2
+
+
+def test_tables(library: Library, sounds: Path) -> None:
+    library.index(sounds)
+    found = library.search("rain", limit=3)
+    frame, table = found.to_pandas(), found.to_arrow()
+    assert list(frame["path"]) == [str(result.path) for result in found]
+    assert table["score"].to_pylist() == [result.score for result in found]
+    assert "vector" not in table.column_names
+    assert frame["modified"][0].timestamp() == pytest.approx(
+        found[0].path.stat().st_mtime, abs=1e-3
+    )
+    assert len(found[:2]) == 2
+    assert repr(found) == "<Results: 3, exact>"
+    nothing = library.search("rain", filters=Filters(path="nothing*"))
+    assert len(nothing) == 0
+    assert nothing.to_pandas().empty
+
+
+@pytest.mark.parametrize("bad", [np.zeros(3), np.zeros(512), np.full(512, np.nan), Query(()), None])
+def test_queries_that_are_none(library: Library, sounds: Path, bad: object) -> None:
+    library.index(sounds)
+    with pytest.raises(InputError):
+        library.search(bad)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="limit is 0"):
+        library.search("rain", limit=0)
