@@ -10,7 +10,7 @@ embeddings, unit length. Compared with the embedding of all 30 frames per second
 - cosine: mean and worst over the films;
 - of the centred vectors (their mean taken off), which is what tells films apart;
 - nearest: how often the film's own full-rate embedding is the nearest of all films';
-- seconds per film: decoding and the image tower, in one run on this machine.
+- CPU seconds per film (all threads): decoding and the image tower, in one run on this machine.
 """
 
 from __future__ import annotations
@@ -81,15 +81,15 @@ def make_films(folder: Path, photos: list[Path], count: int) -> list[Path]:
 def measure(
     films: list[Path], rate: float, towers: Towers
 ) -> tuple[NDArray[np.float32], float, float, float]:
-    """Embeddings (films, d); seconds of decoding and of the tower, and frames, per film."""
+    """Embeddings (films, d); CPU seconds of decoding and of the tower, and frames, per film."""
     vectors, decoding, embedding, frames = [], 0.0, 0.0, 0
     for film in track(films, f"{rate:g} frames/s", transient=True):
-        start = time.perf_counter()
+        start = time.process_time()
         pictures = read_frames(film, rate, SECONDS)
-        middle = time.perf_counter()
+        middle = time.process_time()
         vectors.append(embed_pictures([pictures], towers)[0][0])
         decoding += middle - start
-        embedding += time.perf_counter() - middle
+        embedding += time.process_time() - middle
         frames += len(pictures)
     count = len(films)
     return np.stack(vectors), decoding / count, embedding / count, frames / count
@@ -125,7 +125,9 @@ def main() -> None:
     towers = load_towers(args.teacher)
     photos = sorted(path for path in args.photos.iterdir() if path.is_file())
     heads = ["frames/s", "frames", "cosine", "worst", "centred", "worst", "nearest"]
-    table = Table(*heads, "decode s", "tower s", title=f"{args.films} films, {args.teacher}")
+    table = Table(
+        *heads, "decode CPU s", "tower CPU s", title=f"{args.films} films, {args.teacher}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         films = make_films(Path(folder), photos, args.films)
         measure(films[:1], 1.0, towers)  # loads the tower
