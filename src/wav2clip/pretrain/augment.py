@@ -109,7 +109,8 @@ class Augment:
         room[:, 0] = 1
         size = samples + len(seconds)
         spectrum = torch.fft.rfft(wave, size) * torch.fft.rfft(room.to(wave.device), size)
-        return torch.fft.irfft(spectrum, size)[:, :samples]
+        wet: Tensor = torch.fft.irfft(spectrum, size)
+        return wet[:, :samples]
 
     def add_noise(
         self, wave: Tensor, levels: tuple[float, float], generator: torch.Generator

@@ -232,10 +232,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> FitConfig:
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise InputError(f"{override!r} is no setting; expected key=value, e.g. run.epochs=3")
-        value = _parse(text, override)
-        for part in reversed(key.strip().split(".")):
-            value = {part: value}
-        tree = merge(tree, value)
+        *outer, last = key.strip().split(".")
+        change = {last: _parse(text, override)}
+        for part in reversed(outer):
+            change = {part: change}
+        tree = merge(tree, change)
     return check_config(tree, display(path))
 
 
@@ -256,8 +257,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(below, value) if both else value
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = merge(below, value)
+        merged[key] = value
     return merged
 
 

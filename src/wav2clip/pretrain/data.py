@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -208,8 +208,8 @@ def _weights(corpus: Corpus, balance: float) -> NDArray[np.float64] | None:
         return None
     sizes = np.append(corpus.labels.clips, 1)  # the last, index -1, is for clips without a label
     own = np.array([corpus.labels.index(item.label) for item in corpus.cached])
-    weights: NDArray[np.float64] = sizes[own].astype(np.float64) ** -balance
-    return weights / weights.sum()
+    weights = sizes[own].astype(np.float64) ** -balance
+    return np.asarray(weights / weights.sum())
 
 
 class Crops:
@@ -318,16 +318,6 @@ def collate(items: Sequence[Item], labels: Labels) -> Batch:
     )
 
 
-class Collate:
-    """:func:`collate` with its labels; an object, so that it can travel to worker processes."""
-
-    def __init__(self, labels: Labels) -> None:
-        self.labels = labels
-
-    def __call__(self, items: Sequence[Item]) -> Batch:
-        return collate(items, self.labels)
-
-
 def train_loader(config: FitConfig, corpus: Corpus, process: Process) -> DataLoader[Item]:
     """Batches of this process; all processes' batches together have ``data.batch_size`` clips."""
     settings = config.data
@@ -338,19 +328,20 @@ def train_loader(config: FitConfig, corpus: Corpus, process: Process) -> DataLoa
         )
     size = settings.batch_size // process.count
     sampler = EpochSampler(config, corpus, process, size)
-    options = {
-        "batch_size": size,
-        "num_workers": settings.workers,
-        "collate_fn": Collate(corpus.labels),
-        "pin_memory": torch.cuda.is_available(),
-    }
+    load = partial(
+        DataLoader,
+        batch_size=size,
+        num_workers=settings.workers,
+        collate_fn=partial(collate, labels=corpus.labels),
+        pin_memory=torch.cuda.is_available(),
+    )
     if corpus.cached is None:
-        return DataLoader(StreamedClips(config, corpus, process, len(sampler)), **options)
-    return DataLoader(CachedClips(corpus.cached, Crops(config)), sampler=sampler, **options)  # type: ignore[arg-type]
+        return load(StreamedClips(config, corpus, process, len(sampler)))
+    return load(CachedClips(corpus.cached, Crops(config)), sampler=sampler)
 
 
 def whole_clips(items: Sequence[Item], batch_size: int) -> list[list[Item]]:
-    """Clips without a crop, with their first target, in batches of equal lengths.
+    """Clips without a crop, with the mean of their targets, in batches of equal lengths.
 
     Clips are sorted by length and each batch is repeated up to its longest, so that no clip is
     changed much and a batch is one tensor.
@@ -361,4 +352,6 @@ def whole_clips(items: Sequence[Item], batch_size: int) -> list[list[Item]]:
 
 
 def _filled(item: Item, samples: int) -> Item:
-    return Item(np.resize(item.audio, samples), item.targets[0], item.label)
+    mean = item.targets.mean(axis=0)
+    target = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return Item(np.resize(item.audio, samples), target, item.label)

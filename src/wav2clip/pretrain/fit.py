@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -282,15 +283,16 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _trainer(config: FitConfig, out: Path, callbacks: list[Callback]) -> pl.Trainer:
     run = config.run
+    keep = partial(
+        ModelCheckpoint,
+        out / "checkpoints",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
     callbacks = [
-        ModelCheckpoint(
-            out / "checkpoints",
-            filename="best",
-            monitor="validation/loss",
-            save_last=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        ),
+        # Lightning's own save_last skips epochs that bring no gain.
+        keep(filename="best", monitor="validation/loss"),
+        keep(filename="last"),
         LearningRateMonitor("epoch"),
         *callbacks,
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -58,10 +58,7 @@ class PretrainModule(pl.LightningModule):
     @property
     def shipped(self) -> AudioNetwork:
         """The network that validation and the checkpoint use: the average where there is one."""
-        if self.average is None:
-            return self.network
-        network: AudioNetwork = self.average.module
-        return network
+        return self.network if self.average is None else cast(AudioNetwork, self.average.module)
 
     def _seed(self, index: int) -> int:
         place = [self.config.seed, self.current_epoch, index, self.global_rank]
@@ -87,9 +84,15 @@ class PretrainModule(pl.LightningModule):
                 f"{index}; lower optimiser.learning_rate, set optimiser.clip_norm, or train in "
                 "32-true, and resume from the last checkpoint"
             )
+        self.log("loss", losses["loss"].detach(), batch_size=len(batch), prog_bar=True)
         for name, value in losses.items():
-            progress = name == "loss"
-            self.log(f"train/{name}", value.detach(), batch_size=len(batch), prog_bar=progress)
+            self.log(
+                f"train/{name}",
+                value.detach(),
+                on_step=False,
+                on_epoch=True,
+                batch_size=len(batch),
+            )
         return losses["loss"]
 
     def _losses(self, features: Tensor, audio: Tensor, batch: Batch) -> dict[str, Tensor]:

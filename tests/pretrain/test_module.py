@@ -1,0 +1,269 @@
+"""The training step, augmentation, averaging, validation numbers, and that training learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from tones import DIMENSION, tiny, write_tones
+
+from wav2clip.embedding.embedder import load
+from wav2clip.models.checkpoint import load_checkpoint
+from wav2clip.models.frontend import Frontend
+from wav2clip.pretrain.augment import LOUDNESS, Augment, Batch, equally_loud, waveform
+from wav2clip.pretrain.config import AugmentSettings, FitConfig
+from wav2clip.pretrain.data import collate, load_corpus, whole_clips
+from wav2clip.pretrain.fit import EpochReport, fit, read_metrics
+from wav2clip.pretrain.metrics import ranks, retrieval, validation_table
+from wav2clip.pretrain.module import PretrainModule, moving_average
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("module") / "shards", 48, 24)
+
+
+def make_batch(n: int = 6, samples: int = 4000) -> Batch:
+    rng = np.random.default_rng(0)
+    return Batch(
+        torch.from_numpy(rng.integers(-9000, 9000, (n, samples), dtype=np.int16)),
+        torch.from_numpy(rng.normal(size=(n, DIMENSION)).astype(np.float32)),
+        torch.arange(n)[:, None],
+        torch.ones(n, 1),
+    )
+
+
+def augment(batch: Batch, seed: int = 0, **settings: Any) -> tuple[torch.Tensor, Batch]:
+    change = Augment(AugmentSettings(**settings), Frontend())
+    return change(batch, torch.Generator().manual_seed(seed))
+
+
+def plain(batch: Batch) -> torch.Tensor:
+    frontend = Frontend()
+    return frontend.standardize(frontend(waveform(batch.audio)), "recording")
+
+
+def test_without_augmentation_the_network_sees_what_it_sees_at_inference() -> None:
+    spectrogram, batch = augment(make_batch())
+    assert torch.equal(spectrogram, plain(make_batch()))
+    assert batch.labels.shape == (6, 1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mix": 1.0},
+        {"reverb": 1.0},
+        {"noise_db": (-20.0, -5.0)},
+        {"equalise_db": 6.0},
+        {"mask_bands": 2},
+        {"mask_spans": 1},
+    ],
+    ids=lambda s: next(iter(s)),
+)
+def test_each_augmentation_changes_the_sound_and_depends_on_the_generator_alone(
+    settings: dict[str, Any],
+) -> None:
+    first, _ = augment(make_batch(), 1, **settings)
+    again, _ = augment(make_batch(), 1, **settings)
+    other, _ = augment(make_batch(), 2, **settings)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.allclose(first, plain(make_batch()), atol=1e-3)
+    assert torch.isfinite(first).all()
+
+
+def test_mixing_keeps_the_books() -> None:
+    batch = make_batch()
+    _, mixed = augment(batch, mix=1.0)
+    assert mixed.labels.shape == (6, 2)
+    torch.testing.assert_close(mixed.shares.sum(1), torch.ones(6))
+    assert (mixed.shares[:, 0] >= 0.5).all() and (mixed.shares[:, 1] > 0).all()
+    wave = equally_loud(waveform(batch.audio))
+    for i in range(6):
+        first, second = mixed.labels[i].tolist()
+        share = mixed.shares[i, 1]
+        torch.testing.assert_close(mixed.audio[i], (1 - share) * wave[first] + share * wave[second])
+        torch.testing.assert_close(
+            mixed.targets[i], (1 - share) * batch.targets[first] + share * batch.targets[second]
+        )
+
+
+def test_equally_loud_leaves_silence_silent() -> None:
+    wave = torch.stack([torch.zeros(100), torch.full((100,), 0.9)])
+    level = equally_loud(wave).square().mean(1).sqrt()
+    torch.testing.assert_close(level, torch.tensor([0.0, LOUDNESS]))
+
+
+def test_reverberation_begins_with_the_direct_sound() -> None:
+    click = torch.zeros(4, 8000)
+    click[:, 1000] = 1
+    change = Augment(AugmentSettings(reverb=1.0), Frontend())
+    wet = change.reverberate(click, torch.Generator().manual_seed(0))
+    assert wet[:, :1000].abs().max() < 1e-5
+    torch.testing.assert_close(wet[:, 1000], torch.ones(4), atol=1e-5, rtol=0)
+    early, late = wet[:, 1001:2000].square().sum(1), wet[:, 6000:7000].square().sum(1)
+    assert (early > 10 * late).all() and (early > 0).all()
+
+
+def test_masks_cover_no_more_than_they_may() -> None:
+    masked, _ = augment(make_batch(), mask_bands=1, mask_bins=20, mask_spans=1, mask_share=0.5)
+    silent = masked == 0
+    assert silent.all(dim=2).sum(dim=1).max() <= 21
+    assert silent.all(dim=1).sum(dim=1).max() <= 0.5 * masked.shape[2] + 1
+    assert silent.any()
+
+
+def test_the_average_follows_the_weights_by_its_formula() -> None:
+    update = moving_average(0.9)
+    average, expected = torch.tensor(1.0), 1.0
+    for n, value in enumerate([3.0, 5.0, -2.0] * 40):
+        decay = min(0.9, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * value
+        average = update(average, torch.tensor(value), n)
+    assert average.item() == pytest.approx(expected, rel=1e-5)
+    assert update(torch.tensor(3), torch.tensor(7), 1) == 7  # counters are taken over
+
+
+def test_ranks_against_counting_by_hand() -> None:
+    generator = torch.Generator().manual_seed(0)
+    similarity = torch.randint(0, 5, (9, 7), generator=generator).float()
+    relevant = torch.rand(9, 7, generator=generator) < 0.3
+    relevant[:, 0] = True
+    for row, wanted, rank in zip(similarity, relevant, ranks(similarity, relevant), strict=True):
+        best = max(row[j] for j in range(7) if wanted[j])
+        assert rank == 1 + sum(1 for j in range(7) if not wanted[j] and row[j] >= best)
+
+
+def test_perfect_and_constant_embeddings_score_as_they_should() -> None:
+    targets = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
+    labels = [f"label {n // 2}" if n < 16 else None for n in range(20)]
+    zero = torch.zeros(6)
+    perfect = validation_table(targets - targets.mean(0), targets, labels, targets.mean(0))
+    assert perfect["R@1"] > 0.9 and perfect["median_rank"] == 1
+    constant = validation_table(torch.ones(20, 6), targets, labels, zero)
+    assert constant["R@10"] == 0 and constant["median_rank"] >= 19
+    assert "accuracy" not in validation_table(targets, targets, [None] * 20, zero)
+    assert retrieval(torch.eye(3), torch.eye(3, dtype=torch.bool))["R@1"] == 1
+
+
+def test_accuracy_is_that_of_the_nearest_label() -> None:
+    targets = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    audio = torch.tensor([[2.0, 0, 0], [0, 0, 3], [0, 0, 1], [1, 0, 0]])
+    table = validation_table(audio, targets, ["a", "b", "c", "a"], torch.zeros(3))
+    assert table["accuracy"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("loss", "projection"),
+    [("clip_loss", None), ("clip_loss_i", None), ("clip_loss_x", DIMENSION), ("labels_loss", 8)],
+)
+def test_each_loss_learns_to_tell_sounds_apart(
+    tmp_path: Path, shards: Path, loss: str, projection: int | None
+) -> None:
+    config = FitConfig.model_validate(
+        {
+            "network": {
+                "planes": [16, 16, 16, projection or DIMENSION],
+                "blocks": [1, 1, 1, 1],
+                "projection": projection,
+            },
+            "data": {
+                "batch_size": 16,
+                "stages": [{"epochs": 1, "seconds": 0.2}],
+                "epoch_clips": 192,
+                "validation_seconds": 0.3,
+            },
+            "loss": {"clip_loss_x": 0, loss: 1, "centre": True},
+            "optimiser": {"learning_rate": 0.005},
+            "run": {"epochs": 5},
+        }
+    )
+    reports: list[EpochReport] = []
+    fit(config, shards, tmp_path, on_epoch=reports.append)
+    accuracy = [report.metrics["validation/accuracy"] for report in reports]
+    assert [report.epoch for report in reports] == [1, 2, 3, 4, 5]
+    assert max(accuracy) >= 0.5, accuracy  # chance is 1 in 6
+    assert reports[-1].metrics["train/loss"] < reports[0].metrics["train/loss"]
+
+
+@pytest.mark.parametrize("ship", ["best", "last"])
+def test_the_checkpoint_is_what_validation_saw(tmp_path: Path, shards: Path, ship: str) -> None:
+    class Worsen(Callback):
+        """Makes the last epoch a bad one."""
+
+        def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+            if trainer.current_epoch == 3:
+                for network in (module.network, module.average.module):
+                    network.audio_transform.sequential[3].weight.data.neg_().mul_(3)
+
+    config = tiny(run={"ship": ship, "epochs": 4})
+    result = fit(config, shards, tmp_path, callbacks=[Worsen()])
+    losses = [line["validation/loss"] for line in read_metrics(tmp_path)]
+    assert min(losses) < losses[-1]
+    checkpoint = load_checkpoint(result.model)
+    kept = torch.load(tmp_path / "checkpoints" / f"{ship}.ckpt", weights_only=True)
+    assert kept["epoch"] == (3 if ship == "last" else losses.index(min(losses)))
+    for name, tensor in checkpoint.network.state_dict().items():
+        average = kept["state_dict"][f"average.module.{name}"]
+        torch.testing.assert_close(tensor.float(), average.float(), atol=1e-3, rtol=1e-3)
+    provenance = checkpoint.config.provenance
+    assert provenance["config"] == config.model_dump(mode="json")
+    assert provenance["data"]["teacher"]["name"] == "tones"
+    assert provenance["metrics"] == read_metrics(tmp_path)
+    assert checkpoint.config.space == "tones"
+    assert 0 < np.linalg.norm(checkpoint.mean) <= 1
+    model = load(result.model)
+    embedding = model.embed_audio(np.random.default_rng(0).normal(size=8000) / 9, 16_000)
+    assert embedding.shape == (DIMENSION,)
+
+
+def test_the_average_is_validated_and_the_network_trained(tmp_path: Path, shards: Path) -> None:
+    class Keep(Callback):
+        def on_fit_end(self, trainer: Any, module: Any) -> None:
+            self.module = module
+
+    keep = Keep()
+    fit(tiny(run={"epochs": 1}), shards, tmp_path, callbacks=[keep])
+    module = keep.module
+    assert module.shipped is module.average.module
+    own, average = module.network.audio_encoder.conv1, module.shipped.audio_encoder.conv1
+    assert not torch.equal(own.weight, average.weight)
+
+
+def test_mixed_precision_and_compiling_stay_close(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tracing is ours to test; generating C++ is not, and takes minutes.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    config = tiny(augment={"mix": 0, "reverb": 0, "noise_db": None, "speed": 0})
+    corpus = load_corpus(shards, config)
+    batch = collate(whole_clips(corpus.validation, 8)[0], corpus.labels)
+    losses = []
+    for run in ({}, {"compile": True}):
+        settings = config.model_copy(update={"run": config.run.model_copy(update=run)})
+        module = PretrainModule(settings, corpus.labels, 10).train()
+        module.log = lambda *_, **__: None  # type: ignore[method-assign]
+        losses.append(module.training_step(batch, 0).item())
+        with torch.autocast("cpu", torch.bfloat16):
+            assert module.training_step(batch, 0).item() == pytest.approx(losses[0], rel=0.05)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_labels_that_training_never_saw_take_part_in_validation(shards: Path) -> None:
+    corpus = load_corpus(shards, tiny())
+    module = PretrainModule(tiny(), corpus.labels, 10).eval()
+    module.log = module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+    for items in whole_clips(corpus.validation, 8):
+        renamed = [replace(item, label="new " + item.label) for item in items]
+        batch = collate(renamed, corpus.labels)
+        assert (batch.labels == -1).all()
+        module.validation_step((batch, [item.label for item in renamed]), 0)
+    module.on_validation_epoch_end()
+    assert 0 <= module.table["accuracy"] <= 1
