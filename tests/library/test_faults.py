@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -33,19 +34,20 @@ class Indexer:
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, arguments: list[str], kill_after: float | None = None) -> tuple[int, float]:
-        """Exit code (-9 if it was killed) and seconds."""
+    def run(self, arguments: list[str], when: Callable[[], bool] | None = None) -> int:
+        """Exit code; -9 if it was killed, which happens as soon as ``when`` is true."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(arguments) + "\n")
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
-        started = time.perf_counter()
-        if kill_after is not None:
-            time.sleep(kill_after)
-            os.kill(child, signal.SIGKILL)
-        code = int(self._process.stdout.readline())
-        return code, time.perf_counter() - started
+        ended = select.poll()
+        ended.register(self._process.stdout, select.POLLIN)
+        while when is not None and not ended.poll(1):
+            if when():
+                os.kill(child, signal.SIGKILL)
+                break
+        return int(self._process.stdout.readline())
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -92,29 +94,24 @@ def test_killed_twenty_times(
         library = str(tmp_path / name)
         return ["index", str(many), "--library", library, "--model", str(small_checkpoint)]
 
-    code, whole = indexer.run(arguments("undisturbed"))
-    assert code == 1, "the damaged files are failures"
-    _, nothing_to_do = indexer.run(arguments("undisturbed"))
+    assert indexer.run(arguments("undisturbed")) == 1, "the damaged files are failures"
     rng = random.Random(7)
-    killed = progressed = 0
-    known = 0
+    folder = tmp_path / "killed"
+    killed = progressed = known = 0
     while killed < KILLS:
-        slice_ = 2.5 * max(0.05, whole - nothing_to_do) / KILLS
-        delay = rng.uniform(0.3 * nothing_to_do, nothing_to_do + slice_)
-        code, _ = indexer.run(arguments("killed"), delay)
+        code = indexer.run(arguments("killed"), _some_moment(folder, rng))
         if code != -signal.SIGKILL:  # it was through before: begin another
-            shutil.rmtree(tmp_path / "killed")
+            shutil.rmtree(folder)
             known = 0
             continue
         killed += 1
-        library = Library.open(tmp_path / "killed")
+        library = Library.open(folder)
         now = len(library.files()) if library.store.exists else 0
         progressed += now > known
         assert now >= known, "what was done is kept"
         known = now
-    assert progressed >= 3, "the kills have to fall into the work"
-    code, _ = indexer.run(arguments("killed"))
-    assert code == 1
+    assert progressed >= KILLS // 4, "the kills have to fall into the work"
+    assert indexer.run(arguments("killed")) == 1
     rows, vectors, failures = contents(Library.open(tmp_path / "undisturbed"))
     after_rows, after_vectors, after_failures = contents(Library.open(tmp_path / "killed"))
     assert len(failures) == DAMAGED
@@ -125,7 +122,22 @@ def test_killed_twenty_times(
     np.testing.assert_allclose(after_vectors, vectors, atol=1e-3)
 
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+def _some_moment(folder: Path, rng: random.Random) -> Callable[[], bool]:
+    """True some milliseconds after some more commits, or, one time in five, while starting."""
+    versions = folder / "segments.lance" / "_versions"
+    before = len(os.listdir(versions)) if versions.exists() else 0
+    commits = rng.randint(1, 3)
+    late = time.monotonic() + rng.uniform(0, 0.5) if rng.random() < 0.2 else float("inf")
+    after = rng.uniform(0, 0.04)
+    reached: list[float] = []
+
+    def now() -> bool:
+        if not reached and versions.exists() and len(os.listdir(versions)) >= before + commits:
+            reached.append(time.monotonic())
+        began = reached and time.monotonic() >= reached[0] + after
+        return bool(began) or time.monotonic() >= late
+
+    return now
 
 
 @pytest.mark.parametrize("wait", [False, True])

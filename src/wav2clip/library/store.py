@@ -37,8 +37,11 @@ through an index. See docs/results/library.md for both sides of the border."""
 FORMAT = "wav2clip-library/1"
 SEGMENTS, FAILURES = "segments", "failures"
 _METADATA = b"wav2clip.library"
-_KEEP_VERSIONS = timedelta(hours=1)
-# Readers that opened the table before a run ended may go on for this long.
+_KEEP_VERSIONS = timedelta(minutes=10)
+# A reader that opened the table before a run ended may go on for this long.
+
+_PARTS = 32
+# Commits leave a part each; joining them rewrites the table, which is not worth it for a few.
 
 _FAILURE_SCHEMA = pa.schema(
     [
@@ -372,12 +375,17 @@ class Store:
                 self._open(FAILURES).delete(_is_one_of("file", files))
 
     def tidy(self) -> None:
-        """Join the small parts that many commits left, and bring the vector index up to date."""
+        """Join small parts if many commits left many, and bring the vector index up to date.
+
+        Versions that are ten minutes old go then.
+        """
         with self.writing():
             if self.count() > EXACT_ROWS and not self.indexed:
                 self.build_index()
             for table in self._tables.values():
-                table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+                parts = table.stats()["fragment_stats"]["num_fragments"]
+                if parts > _PARTS or (table is self.segments and self.indexed):
+                    table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
     @property
     def indexed(self) -> bool:

@@ -1,0 +1,170 @@
+"""The shipped commands on a library, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+
+from media import tone, wav_bytes
+
+Run = Callable[..., "CompletedProcess[str]"]
+
+
+@pytest.fixture
+def command(run_command: Run, tmp_path: Path) -> Run:
+    """The command, with a library of its own by default."""
+
+    def run(*arguments: str | Path, env: dict[str, str] | None = None) -> CompletedProcess[str]:
+        own = {"WAV2CLIP_LIBRARY": str(tmp_path / "library"), "OMP_NUM_THREADS": "1"}
+        return run_command(*arguments, env={**own, **(env or {})}, timeout=240)
+
+    return run
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    folder = tmp_path / "sounds"
+    (folder / "field").mkdir(parents=True)
+    for i, hz in enumerate((220, 440, 880, 1760)):
+        (folder / f"tone {hz}.wav").write_bytes(wav_bytes(tone(0.5 + i, hz=hz)))
+    (folder / "field" / "line\nbreak.wav").write_bytes(wav_bytes(tone(1.0, hz=3000)))
+    (folder / "broken.wav").write_bytes(b"broken")
+    return folder
+
+
+def test_from_index_to_finds(
+    command: Run, sounds: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    nothing = command("search", "rain")
+    assert nothing.returncode == 1
+    assert "there is no library at" in nothing.stderr
+    done = command("index", sounds, "--model", small_checkpoint)
+    assert done.returncode == 1
+    assert "5 added, 1 failed" in done.stdout
+    assert "broken.wav: " in done.stderr
+    (sounds / "broken.wav").unlink()
+    again = command("index", sounds, "--json")
+    assert again.returncode == 0, again.stderr
+    summary = json.loads(again.stdout)
+    assert (summary["unchanged"], summary["segments"], summary["failures"]) == (5, 5, {})
+
+    found = command(
+        "search", "rain", "on", "a", "roof", "+", "0.5*thunder", "-", "voices", "--json"
+    )
+    assert found.returncode == 0, found.stderr
+    finds = json.loads(found.stdout)
+    assert len(finds) == 5
+    assert [f["score"] for f in finds] == sorted((f["score"] for f in finds), reverse=True)
+    one = command(
+        "search", "rain", "--audio", sounds / "tone 440.wav", "--path", "*.wav",
+        "--min-duration", "1.2", "--after", "2020-01-01", "-n", "9",
+    )  # fmt: skip
+    assert one.returncode == 0, one.stderr
+    assert "tone 440" not in one.stdout
+    assert "tone 880.wav" in one.stdout
+    assert "tone 220.wav" not in one.stdout
+    copies = tmp_path / "copies"
+    for _ in range(2):
+        done = command("similar", sounds / "tone 220.wav", "-n", "1", "--copy-to", copies)
+        assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in copies.iterdir())
+    assert len(names) == 2
+    assert names[0].endswith(" (2).wav")
+    tagged = command("tag", "--labels", "rain, a dog", "--json")
+    assert json.loads(tagged.stdout)["tagged"] == 5, tagged.stderr
+    with_tag = command("search", "rain", "--tag", "rain", "--tag", "a dog", "--json")
+    assert json.loads(with_tag.stdout) == []
+    groups = command("duplicates", "--threshold", "0.9999999")
+    assert groups.stdout.strip() == "0 groups; 0 recordings could go"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search"], "nothing to search for"),
+        (["search", "rain", "+"], "an operator"),
+        (["search", "--image", "nowhere.jpg"], "nowhere.jpg"),
+        (["search", "--audio", "nowhere.wav"], "nowhere.wav"),
+        (["search", "--library", "nowhere", "rain"], "there is no library at"),
+        (["tag"], "which labels"),
+        (["index", "nowhere"], "no such file or folder"),
+        (["duplicates", "--threshold", "7"], "threshold is 7"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    command: Run, arguments: list[str], message: str, sounds: Path, small_checkpoint: Path,
+    shared_library: Path,
+) -> None:  # fmt: skip
+    done = command(*arguments, env={"WAV2CLIP_LIBRARY": str(shared_library)})
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def shared_library(tmp_path_factory: pytest.TempPathFactory, small_checkpoint: Path) -> Path:
+    from wav2clip.library import Library
+
+    folder = tmp_path_factory.mktemp("shared")
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        wave = rng.uniform(-0.5, 0.5, 8000).astype(np.float32)
+        (folder / f"{i}.wav").write_bytes(wav_bytes(wave))
+    Library.open(folder / "library", str(small_checkpoint)).index(folder)
+    return folder / "library"
+
+
+def test_play(command: Run, shared_library: Path, tmp_path: Path) -> None:
+    """A player of the test's own stands in for a loudspeaker."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    heard = tmp_path / "heard"
+    environment = {"WAV2CLIP_LIBRARY": str(shared_library), "PATH": str(tools)}
+    sound = shared_library.parent / "0.wav"
+    silent = command("similar", sound, "--play", env=environment)
+    assert silent.returncode == 1
+    assert "--play needs one of ffplay" in silent.stderr
+    player = tools / "paplay"
+    player.write_text(f'#!/bin/sh\n/bin/cat "$1" | /usr/bin/wc -c >> {heard}\n')
+    player.chmod(0o755)
+    played = command("similar", sound, "--play", env=environment)
+    assert played.returncode == 0, played.stderr
+    sizes = heard.read_text().split()
+    assert len(sizes) == 2
+    assert all(int(size) == pytest.approx(44 + 0.5 * 44_100 * 2, rel=0.01) for size in sizes)
+
+
+def test_demo_of_a_folder(
+    command: Run, sounds: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    (sounds / "broken.wav").unlink()
+    done = command("demo", "--folder", sounds, "--model", small_checkpoint)
+    assert done.returncode == 0, done.stderr
+    for part in ('phrase "', "sound tone 220.wav", "Type next", "wav2clip search"):
+        assert part in done.stdout
+    line = next(line for line in done.stdout.splitlines() if "a car engine" in line)
+    assert os.fspath(tmp_path / "cache" / "demo-library") in line
+
+
+def test_demo_without_anything(command: Run, small_checkpoint: Path) -> None:
+    done = command("demo", "--model", small_checkpoint, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "not to be had" in done.stderr
+    assert "synthesised" in done.stderr
+    answers = json.loads(done.stdout)
+    assert len(answers) == 2
+    assert all(len(finds) >= 4 for finds in answers.values())
+
+
+@pytest.mark.parametrize("name", ["index", "search", "similar", "duplicates", "tag", "demo"])
+def test_help_shows_an_example(command: Run, name: str) -> None:
+    done = command(name, "--help")
+    assert done.returncode == 0
+    assert f"wav2clip {name}" in done.stdout
+    assert "Example" in done.stdout

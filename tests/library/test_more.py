@@ -1,0 +1,184 @@
+"""Duplicates, tags, and the corpus of the demo."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from library_sounds import noise
+
+from wav2clip import zeroshot
+from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.errors import DataError, InputError
+from wav2clip.library import Filters, Library, corpus, tags
+from wav2clip.library.store import vectors_of
+
+
+def test_duplicates(library: Library, sounds: Path) -> None:
+    shutil.copy(sounds / "0.wav", sounds / "copy.wav")
+    wave, rate = soundfile.read(sounds / "deep" / "long.wav", dtype="float32")
+    soundfile.write(sounds / "quieter.flac", np.stack([wave, wave], 1) * 0.9, rate)
+    soundfile.write(sounds / "cut.wav", wave[: 12 * rate], rate)
+    library.index(sounds)
+    groups = library.duplicates(0.999)
+    assert [(group.paths, group.identical) for group in groups] == [
+        ((sounds / "0.wav", sounds / "copy.wav"), True),
+        ((sounds / "deep" / "long.wav", sounds / "quieter.flac"), False),
+    ]
+    assert all(0.999 <= group.similarity <= 1 for group in groups)
+
+
+def test_duplicates_are_those_of_every_pair(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a comparison of all pairs, one by one; blocks smaller than the library."""
+    monkeypatch.setattr("wav2clip.library.duplicates._BLOCK", 7)
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for i in range(40):
+        (folder / f"{i:02}.wav").write_bytes(noise(i % 25, 0.3 + 0.1 * (i % 3)))
+    library.index(folder)
+    table = library.to_arrow()
+    unit = vectors_of(table).astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    paths, durations = table["path"].to_pylist(), table["duration"].to_numpy()
+    threshold = float(np.quantile(unit @ unit.T, 0.93))
+    groups = {path: {path} for path in paths}
+    for i in range(40):
+        for j in range(40):
+            low, high = sorted((durations[i], durations[j]))
+            if high <= low * 1.01 + 0.25 and unit[i] @ unit[j] >= threshold:
+                joined = groups[paths[i]] | groups[paths[j]]
+                for path in joined:
+                    groups[path] = joined
+    expected = {frozenset(group) for group in groups.values() if len(group) > 1}
+    found = {frozenset(map(str, group.paths)) for group in library.duplicates(threshold)}
+    assert found == expected
+    assert len(expected) > 0
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.1, float("nan")])
+def test_thresholds_that_are_none(library: Library, sounds: Path, threshold: float) -> None:
+    library.index(sounds)
+    with pytest.raises(InputError, match="threshold"):
+        library.duplicates(threshold)
+
+
+def test_tags_are_those_of_zero_shot(
+    library: Library, sounds: Path, small: Wav2CLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.index(sounds)
+    labels = ["rain", "a dog", "an engine"]
+    monkeypatch.setattr(tags, "_BLOCK", 4)
+    assert library.tag(labels) == len(library) == 9
+    towers = small.towers
+    weights = zeroshot.class_weights(towers, labels)
+    for path in sounds.rglob("?.wav"):
+        probabilities = zeroshot.classify_embeddings(
+            small.embed_file(path), weights, towers.logit_scale, small.mean, towers.means["text"]
+        )
+        (best,) = [r for r in library.search("rain") if r.path == path]
+        assert best.tags == (labels[int(probabilities.argmax())],)
+
+
+def test_tags_in_filters_after_moves_and_again(library: Library, sounds: Path) -> None:
+    library.index(sounds)
+    library.tag(["rain", "it's"], top=2)
+    everything = Filters(tags=("rain", "it's"))
+    assert len(library.search("rain", filters=everything, per_file=False, limit=50)) == 9
+    os.rename(sounds / "0.wav", sounds / "moved.wav")
+    library.index(sounds)
+    assert len(library.search("rain", filters=everything, per_file=False, limit=50)) == 9
+    (sounds / "new.wav").write_bytes(noise(70))
+    library.index(sounds)
+    assert len(library.search("rain", filters=everything, per_file=False, limit=50)) == 9
+    library.tag(["a dog"])
+    assert len(library.search("rain", filters=Filters(tags=("rain", "a dog")))) == 6
+    library.tag(["rain"], min_probability=1.0, replace=True)
+    assert len(library.search("rain", filters=Filters(tags=("a dog",)))) == 0
+    with pytest.raises(InputError, match="top 0"):
+        library.tag(["rain"], top=0)
+    with pytest.raises(InputError, match="empty"):
+        library.tag([])
+
+
+def test_pairs_are_those_of_the_list(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stamps"
+    (folder / "animals").mkdir(parents=True)
+    (folder / "symbols").mkdir()
+    for name in ("frog", "frog_desc", "frog_desc_fr", "toad", "mute"):
+        (folder / "animals" / f"{name}.wav").write_bytes(noise(len(name)))
+        (folder / "animals" / f"{name}.txt").write_text("A frog.\nfr.utf8=Une grenouille.\n")
+    for name in ("animals/frog", "animals/frog_desc", "animals/toad", "symbols/a"):
+        (folder / f"{name}.png").write_bytes(b"picture")
+    (folder / "symbols" / "a.wav").write_bytes(noise(90))
+    (folder / "symbols" / "a.txt").write_text("The letter A.")
+    (folder / "animals" / "toad.wav").write_bytes(noise(4))  # the same bytes as frog.wav
+    (pair,) = corpus.find_pairs(folder)
+    assert (pair.audio.name, pair.caption) == ("frog.wav", "A frog.")
+    assert pair.image == folder / "animals" / "frog.png"
+
+
+def test_without_network_or_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAV2CLIP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("WAV2CLIP_OFFLINE", "1")
+    with pytest.raises(DataError, match="switched off"):
+        corpus.stamps()
+    monkeypatch.delenv("WAV2CLIP_OFFLINE")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DataError, match="no apt-get"):
+        corpus.stamps()
+    assert list((tmp_path / "cache").iterdir()) == [], "nothing half-made stays behind"
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
+@pytest.mark.parametrize("updates", [False, True])
+def test_from_a_package(updates: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package built here, given by an apt-get that may know it after an update alone."""
+    stamps = tmp_path / "build" / "usr" / "share" / "tuxpaint" / "stamps" / "animals"
+    stamps.mkdir(parents=True)
+    (stamps / "frog.wav").write_bytes(noise(1))
+    (stamps / "frog.png").write_bytes(b"picture")
+    (stamps / "frog.txt").write_text("A frog.")
+    (stamps / "frog_desc.wav").write_bytes(noise(2))
+    control = tmp_path / "build" / "DEBIAN" / "control"
+    control.parent.mkdir()
+    control.write_text(
+        f"Package: {corpus.PACKAGE}\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\n"
+        "Description: stamps\n"
+    )
+    package = tmp_path / "stamps.deb"
+    assert os.system(f"dpkg-deb -b '{tmp_path / 'build'}' '{package}' > /dev/null") == 0
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    condition = "test -e lists-are-there" if updates else "true"
+    (tools / "apt-get").write_text(
+        "#!/bin/sh\n"
+        "for last; do :; done\n"
+        'case "$last" in\n'
+        "update) touch lists-are-there ;;\n"
+        f"*) if {condition}; then cp '{package}' .; else echo no lists >&2; exit 100; fi ;;\n"
+        "esac\n"
+    )
+    (tools / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("WAV2CLIP_CACHE", str(tmp_path / "cache"))
+    for name in ("WAV2CLIP_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    got = corpus.stamps()
+    assert [pair.caption for pair in got.pairs] == ["A frog."]
+    files = sorted(path.name for path in got.folder.rglob("*") if path.is_file())
+    assert files == ["frog.png", "frog.txt", "frog.wav"]
+    (tools / "apt-get").write_text("#!/bin/sh\nexit 1\n")
+    assert corpus.stamps() == got, "the second time it comes from the cache"
+
+
+def test_synthesised_sounds_are_sounds(library: Library, tmp_path: Path) -> None:
+    made = corpus.synthesise(tmp_path / "made")
+    assert library.index(made.folder).added == 10
+    assert library.duplicates(0.9999) == []

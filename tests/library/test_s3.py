@@ -1,0 +1,51 @@
+"""A library on object storage, spoken to as S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from library_sounds import noise, rows_of
+
+from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.library import Library
+
+
+@pytest.fixture
+def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Options for a server of the S3 protocol that runs here, with a bucket named sounds."""
+    server = pytest.importorskip("moto.server", reason="needs moto[s3,server]")
+    boto3 = pytest.importorskip("boto3")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    endpoint = "http://{}:{}".format(*running.get_host_and_port())
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket="sounds")
+    yield {**keys, "endpoint": endpoint, "region": "us-east-1", "allow_http": "true"}
+    running.stop()
+
+
+def test_the_same_as_on_disk(
+    storage: dict[str, str], library: Library, sounds: Path, small: Wav2CLIP, tmp_path: Path
+) -> None:
+    remote = Library.open("s3://sounds/library", small, storage_options=storage)
+    assert len(remote) == 0
+    (sounds / "bad.wav").write_bytes(b"no sound")
+    for _ in range(2):
+        for each in (library, remote):
+            each.index(sounds, prune=True)
+        (sounds / "0.wav").write_bytes(noise(80))
+        (sounds / "1.wav").rename(sounds / "moved.wav")
+        (sounds / "2.wav").unlink()
+        (sounds / "1.wav").write_bytes(noise(81))
+        (sounds / "2.wav").write_bytes(noise(82))
+    assert rows_of(remote) == rows_of(library)
+    assert remote.failures() == library.failures() != {}
+    reader = Library.open("s3://sounds/library", small, storage_options=storage)
+    here = library.search("rain", limit=5)
+    there = reader.search("rain", limit=5)
+    assert [find.id for find in there] == [find.id for find in here]
+    reader.tag(["rain", "a dog"])
+    assert all(find.tags for find in reader.search("rain"))
