@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,14 +14,16 @@ from platformdirs import user_data_path
 
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.errors import InputError, LibraryError, RegistryError
-from wav2clip.library import duplicates, index, search, tags
+from wav2clip.library import tags
+from wav2clip.library.duplicates import THRESHOLD, Group, find
 from wav2clip.library.filters import Filters
-from wav2clip.library.index import IndexReport, Progress
+from wav2clip.library.index import IndexReport, Progress, update
 from wav2clip.library.query import Query
 from wav2clip.library.results import Results
 from wav2clip.library.scan import scan
+from wav2clip.library.search import Snapshot, allowed_rows, search_index
 from wav2clip.library.space import Vectors, mean_digest, require_direction
-from wav2clip.library.store import EXACT_ROWS, KnownFile, Settings, Store, file_id, vectors_of
+from wav2clip.library.store import EXACT_ROWS, KnownFile, Settings, Store, file_id, vectors_offrom wav2clip.models.registry import MODELS
 
 ModelSource = Wav2CLIP | str | Path | None
 Loader = Callable[[str], Wav2CLIP]
@@ -40,7 +43,7 @@ class Library:
         self._source = model
         self._loader = loader
         self._model = model if isinstance(model, Wav2CLIP) else None
-        self._snapshot: tuple[int, search.Snapshot] | None = None
+        self._snapshot: tuple[int, Snapshot] | None = None
 
     @classmethod
     def open(
@@ -151,7 +154,7 @@ class Library:
                 self._snapshot = None
             model = self.model
             self._settle(model, segment_seconds, overlap_seconds)
-            return index.update(
+            return update(
                 self.store, model, scan(folders), prune=prune, workers=workers, progress=progress
             )
 
@@ -160,12 +163,10 @@ class Library:
         given = {"segment_seconds": segment, "overlap_seconds": overlap}
         wanted = {name: float(value) for name, value in given.items() if value is not None}
         if not self.store.exists:
-            # A name that means the same from another folder.
-            name = model.name if model.name == "builtin" else _absolute(model.name)
-            settings = Settings(
-                name, model.fingerprint, model.dimension, mean_digest(model.mean), **wanted
-            )
-            self.store.create(settings)
+            # A path is to mean the same from another folder.
+            name = model.name if model.name in MODELS else _absolute(model.name)
+            settings = Settings(name, model.fingerprint, model.dimension, mean_digest(model.mean))
+            self.store.create(dataclasses.replace(settings, **cast(Any, wanted)))
             return
         settings = self.store.settings
         for name, value in wanted.items():
@@ -215,9 +216,9 @@ class Library:
             if excluded:
                 names = ", ".join(f"'{key}'" for key in sorted(excluded))
                 where = " AND ".join(filter(None, [where, f"file NOT IN ({names})"]))
-            return search.search_index(self.store, vector, limit, where, per_file)
+            return search_index(self.store, vector, limit, where, per_file)
         snapshot = self._snapshot_of(version)
-        allowed = search.allowed_rows(snapshot, self.store, where, excluded)
+        allowed = allowed_rows(snapshot, self.store, where, excluded)
         return snapshot.search(vector, limit, allowed, per_file)
 
     def similar(self, path: str | os.PathLike[str], **options: Any) -> Results:
@@ -265,19 +266,19 @@ class Library:
                 )
         return None
 
-    def _snapshot_of(self, version: int) -> search.Snapshot:
+    def _snapshot_of(self, version: int) -> Snapshot:
         if self._snapshot is None or self._snapshot[0] != version:
             self._snapshot = None  # frees the memory before as much is needed again
-            self._snapshot = (version, search.Snapshot(self.store))
+            self._snapshot = (version, Snapshot(self.store))
         return self._snapshot[1]
 
     # More -----------------------------------------------------------------------------------------
 
     def duplicates(
-        self, threshold: float = duplicates.THRESHOLD, progress: Progress | None = None
-    ) -> list[duplicates.Group]:
+        self, threshold: float = THRESHOLD, progress: Progress | None = None
+    ) -> list[Group]:
         """Groups of recordings that are nearly identical; see :func:`.duplicates.find`."""
-        return duplicates.find(self.store, threshold, progress)
+        return find(self.store, threshold, progress)
 
     def tag(
         self,
