@@ -23,6 +23,7 @@ class TextConfig:
         heads: attention heads per block.
         hidden: width of a block's feed-forward layer.
         layers: number of blocks.
+        head: hidden width of the perceptron over the pooled states.
         context: longest input in word pieces, the start and the end mark included; CLIP's own
             limit is 77.
         dimension: size of an embedding.
@@ -33,6 +34,7 @@ class TextConfig:
     heads: int = 12
     hidden: int = 1536
     layers: int = 3
+    head: int = 1024
     context: int = 77
     dimension: int = 512
 
@@ -77,7 +79,13 @@ class TextNetwork(nn.Module):
         self.positions = nn.Embedding(config.context, config.width)
         self.norm = nn.LayerNorm(config.width, eps=1e-12)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.head = nn.Linear(config.width * (config.layers + 1), config.dimension)
+        self.head: nn.Module = nn.Sequential(
+            nn.Linear(config.width * (config.layers + 1), config.head or 1),
+            nn.GELU(),
+            nn.Linear(config.head or 1, config.dimension),
+        )
+        if config.head == 0:
+            self.head = nn.Linear(config.width * (config.layers + 1), config.dimension)
 
     def features(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """Joined layer averages (batch, width * (layers + 1)) of word pieces (batch, length).
