@@ -23,7 +23,8 @@ from wav2clip.library.results import Results
 from wav2clip.library.scan import scan
 from wav2clip.library.search import Snapshot, allowed_rows, search_index
 from wav2clip.library.space import Vectors, mean_digest, require_direction
-from wav2clip.library.store import EXACT_ROWS, KnownFile, Settings, Store, file_id, vectors_offrom wav2clip.models.registry import MODELS
+from wav2clip.library.store import EXACT_ROWS, KnownFile, Settings, Store, file_id, vectors_of
+from wav2clip.models.registry import MODELS
 
 ModelSource = Wav2CLIP | str | Path | None
 Loader = Callable[[str], Wav2CLIP]
