@@ -73,7 +73,7 @@ def test_a_resumed_run_has_the_same_losses_to_the_last_digit(
 def test_the_command_resumes_after_sigkill(tmp_path: Path, shards: Path) -> None:
     settings = TINY | {
         "run": {"epochs": 4, "stop_after": None},
-        "data": TINY["data"] | {"epoch_clips": 160},
+        "data": TINY["data"] | {"epoch_clips": 80},
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
     command = [sys.executable, "-m", "wav2clip", "pretrain", "fit", "--config", "run.yaml"]

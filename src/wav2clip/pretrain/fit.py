@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from wav2clip import __version__
 from wav2clip.errors import TrainingError
 from wav2clip.files import atomic_path, display
 from wav2clip.models.checkpoint import AudioConfig, save_checkpoint
@@ -177,12 +179,18 @@ def _write_metrics(out: Path, lines: Sequence[dict[str, float]]) -> None:
 
 def export(module: PretrainModule, corpus: Corpus, out: Path) -> Path:
     """Write the run's network as a checkpoint, with its config, data and metrics inside."""
-    config = module.config
+    config, epochs = module.config, read_metrics(out)
+    shipped = epochs[-1]
+    if config.run.ship == "best":
+        shipped = min(epochs, key=lambda line: line["validation/loss"])
     provenance = {
+        "package": __version__,
+        "date": datetime.now(UTC).date().isoformat(),
         "config": config.model_dump(mode="json"),
         "data": corpus.manifest.to_json() | {"failures": len(corpus.manifest.failures)},
         "labels": len(corpus.labels.names),
-        "metrics": read_metrics(out),
+        "metrics": shipped,
+        "epochs": epochs,
     }
     audio = AudioConfig(
         encoder=config.network.encoder(),

@@ -44,7 +44,8 @@ class PretrainModule(pl.LightningModule):
             self.average = AveragedModel(
                 self.network, avg_fn=moving_average(config.run.average), use_buffers=True
             ).requires_grad_(False)
-        self.table: dict[str, float] = {}
+        self._plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
+        self._plateau_state: dict[str, Any] = {}
         self._validated: list[tuple[Tensor, Tensor, list[str | None]]] = []
         # A plain function: a compiled module would enter the state dict a second time.
         self._encode: Callable[[Tensor], Tensor] = self._encoder_features
@@ -131,8 +132,8 @@ class PretrainModule(pl.LightningModule):
         audio, targets, names = zip(*self._validated, strict=True)
         self._validated.clear()
         labels = [name for part in names for name in part]
-        self.table = validation_table(torch.cat(audio), torch.cat(targets), labels, self.text_mean)
-        self.log_dict({f"validation/{k}": v for k, v in self.table.items()}, sync_dist=True)
+        table = validation_table(torch.cat(audio), torch.cat(targets), labels, self.text_mean)
+        self.log_dict({f"validation/{k}": v for k, v in table.items()}, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Adam and the schedule of :class:`OptimiserSettings`."""
@@ -141,18 +142,34 @@ class PretrainModule(pl.LightningModule):
         optimiser = torch.optim.AdamW(
             trained, settings.learning_rate, weight_decay=settings.weight_decay
         )
-        if settings.schedule == "plateau":
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                optimiser,
-                factor=settings.factor,
-                patience=settings.patience,
-                min_lr=settings.floor,
-            )
-            scheduler = {"scheduler": plateau, "monitor": "validation/loss"}
-        else:
+        if settings.schedule != "plateau":
             curve = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
-            scheduler = {"scheduler": curve, "interval": "step"}
-        return {"optimizer": optimiser, "lr_scheduler": scheduler}
+            return {
+                "optimizer": optimiser,
+                "lr_scheduler": {"scheduler": curve, "interval": "step"},
+            }
+        self._plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimiser, factor=settings.factor, patience=settings.patience, min_lr=settings.floor
+        )
+        self._plateau.load_state_dict(self._plateau_state)
+        return optimiser
+
+    def on_train_epoch_end(self) -> None:
+        """Tell the plateau schedule about the epoch.
+
+        Lightning would do so after it has saved the epoch, and a resumed run would miss one.
+        """
+        if self._plateau is not None:
+            self._plateau.step(float(self.trainer.callback_metrics["validation/loss"]))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the plateau schedule's count of epochs without gain."""
+        if self._plateau is not None:
+            checkpoint["plateau"] = self._plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Called before the optimiser is made, so the state waits for it."""
+        self._plateau_state = checkpoint.get("plateau", {})
 
     def _rate(self, step: int) -> float:
         """Share of the learning rate at a step: linear rise, then constant or half a cosine."""
