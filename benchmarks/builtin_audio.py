@@ -158,7 +158,7 @@ def probe(features: Matrix, clips: Clips) -> list[float]:
     """Percent correct on each fold, the others being trained on."""
 
     def fit(chosen: NDArray[np.bool_], strength: float) -> Callable[[NDArray[np.bool_]], float]:
-        regression = LogisticRegression(C=strength, max_iter=300)
+        regression = LogisticRegression(C=strength, max_iter=1000)
         model = make_pipeline(StandardScaler(), regression).fit(
             features[chosen], clips.targets[chosen]
         )
