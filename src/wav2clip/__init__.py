@@ -20,6 +20,7 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 
 _LAZY = {
     "Frames": "wav2clip.embedding.embedder",
+    "Library": "wav2clip.library.library",
     "Recording": "wav2clip.audio.io",
     "Wav2CLIP": "wav2clip.embedding.embedder",
     "Wav2ClipError": "wav2clip.errors",

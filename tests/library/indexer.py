@@ -11,6 +11,8 @@ import json
 import os
 import sys
 
+import lance_namespace  # most of the time that importing lancedb takes, and safe to fork after
+import pyarrow.compute
 import torch
 
 import wav2clip.embedding.bulk
@@ -35,6 +37,8 @@ def run_command(arguments: list[str]) -> None:
     os._exit(0)
 
 
+assert lance_namespace
+assert pyarrow.compute
 assert wav2clip.embedding.bulk
 for line in sys.stdin:
     child = os.fork()
