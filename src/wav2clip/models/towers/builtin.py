@@ -89,7 +89,7 @@ class BuiltinTowers(Towers):
     def _text(self) -> tuple[TextNetwork, BertWordPieceTokenizer]:
         """Network and tokenizer of the text tower."""
         state = load_packed(self._folder / TEXT_WEIGHTS)
-        config = TextConfig(head=0)
+        config = TextConfig()
         with torch.device("meta"):
             network = TextNetwork(config)
         network.load_state_dict(state, assign=True)

@@ -79,13 +79,11 @@ class TextNetwork(nn.Module):
         self.positions = nn.Embedding(config.context, config.width)
         self.norm = nn.LayerNorm(config.width, eps=1e-12)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.head: nn.Module = nn.Sequential(
-            nn.Linear(config.width * (config.layers + 1), config.head or 1),
+        self.head = nn.Sequential(
+            nn.Linear(config.width * (config.layers + 1), config.head),
             nn.GELU(),
-            nn.Linear(config.head or 1, config.dimension),
+            nn.Linear(config.head, config.dimension),
         )
-        if config.head == 0:
-            self.head = nn.Linear(config.width * (config.layers + 1), config.dimension)
 
     def features(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """Joined layer averages (batch, width * (layers + 1)) of word pieces (batch, length).
