@@ -87,6 +87,7 @@ def contents(library: Library) -> tuple[object, np.ndarray, object]:
     return rows_of(library), vectors_of(table).astype(np.float32), library.failures()
 
 
+@pytest.mark.timeout(900)  # twenty-two processes, on a machine that may be busy
 def test_killed_twenty_times(
     indexer: Indexer, many: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
