@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -131,10 +132,16 @@ def show(results: Results, as_json: bool, title: str | None = None) -> None:
         console.out.print("nothing found: loosen the filters, or index more")
         return
     with_tags = any(result.tags for result in results)
-    table = Table("", "score", "moment", "file", *(["tags"] if with_tags else []), title=title)
+    # Long paths make tables hard to read: the folder that all share is said once, below.
+    folder = os.path.commonpath([result.path.parent for result in results])
+    table = Table(
+        "", "score", "moment", "file", *(["tags"] if with_tags else []),
+        title=title, caption=f"in {escape(display(folder))}", caption_justify="left",
+    )  # fmt: skip
     table.columns[3].overflow = "fold"
     for place, result in enumerate(results, start=1):
-        cells = [str(place), f"{result.score:.3f}", moment(result), escape(display(result.path))]
+        name = escape(display(os.path.relpath(result.path, folder)))
+        cells = [str(place), f"{result.score:.3f}", moment(result), name]
         table.add_row(*cells, *([escape(", ".join(result.tags))] if with_tags else []))
     console.out.print(table)
 
@@ -182,7 +189,6 @@ def copy(results: Iterable[Result], folder: Path) -> None:
 def _copy_new(path: Path, folder: Path) -> None:
     """Copy under the first name that is free; the name appears when the copy is whole."""
     import itertools
-    import os
 
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".wav2clip-")
     os.close(handle)
