@@ -154,7 +154,7 @@ def measure_rows(count: int, folder: Path) -> None:
     )
     print("| queries | clusters looked into | p50 ms | p95 ms | recall@10 |")
     print("|---|---|---|---|---|")
-    for probes in (8, 16, 32, 64) if count > EXACT_ROWS else (None,):
+    for probes in (8, 16, 32, 64, 128) if count > EXACT_ROWS else (None,):
         search.PROBES = probes or search.PROBES
         for name, values in queries.items():
             p50, p95, recall = time_queries(library, values, truths[name])

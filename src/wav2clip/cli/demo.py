@@ -88,16 +88,18 @@ def _find_corpus(folder: Path | None) -> Corpus:
 
 def _queries(library: Library, corpus: Corpus) -> dict[str, dict[str, str | Path]]:
     """Title and arguments of each query."""
+    from wav2clip.files import display
+
     recordings = sorted(library.files())
     pairs = [pair for pair in corpus.pairs if pair.audio in set(recordings)] or list(corpus.pairs)
     queries: dict[str, dict[str, str | Path]] = {f'phrase "{PHRASE}"': {"query": PHRASE}}
     pictures = [pair.image for pair in pairs if pair.image is not None]
     if pictures:
         image = _named(pictures, "bird", "cat", "dog")
-        queries[f"picture {image.name}"] = {"image": image}
+        queries[f"picture {display(image.name)}"] = {"image": image}
     if recordings:
         audio = _named(recordings, "crow", "blackbird", "tone")
-        queries[f"sound {audio.name}"] = {"audio": audio}
+        queries[f"sound {display(audio.name)}"] = {"audio": audio}
     return queries
 
 

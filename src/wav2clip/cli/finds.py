@@ -136,7 +136,8 @@ def show(results: Results, as_json: bool, title: str | None = None) -> None:
     folder = os.path.commonpath([result.path.parent for result in results])
     table = Table(
         "", "score", "moment", "file", *(["tags"] if with_tags else []),
-        title=title, caption=f"in {escape(display(folder))}", caption_justify="left",
+        title=escape(title or "") or None,
+        caption=f"in {escape(display(folder))}", caption_justify="left",
     )  # fmt: skip
     table.columns[3].overflow = "fold"
     for place, result in enumerate(results, start=1):

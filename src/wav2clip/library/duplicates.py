@@ -14,7 +14,7 @@ from wav2clip.errors import InputError
 from wav2clip.library.search import Snapshot
 from wav2clip.library.store import Store
 
-THRESHOLD = 0.98
+THRESHOLD = 0.97
 """Cosine from which segments count as nearly identical; docs/results/library.md says why."""
 
 _BLOCK = 1024

@@ -17,7 +17,7 @@ ROUNDING = 1e-4
 """Most that a float32 dot product of two unit vectors of 512 numbers can be off: 512 roundings of
 at most 2**-24 each, times the sum of |a||b| <= 1, is 3.1e-5; three times that is safe."""
 
-PROBES = 32
+PROBES = 64
 """Clusters that approximate search looks into; docs/results/library.md has recall and time."""
 
 _BLOCK = 4096
