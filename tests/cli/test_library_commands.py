@@ -40,6 +40,7 @@ def sounds(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.timeout(900)  # twelve processes, on a machine that may be busy
 def test_from_index_to_finds(
     command: Run, sounds: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
