@@ -108,7 +108,7 @@ def load_corpus(folder: str | Path, config: FitConfig) -> Corpus:
     manifest = read_manifest(folder, config.network.encoder().dimension)
     total = manifest.samples("train")
     held_out = 0
-    if settings.validation_split not in manifest.splits:
+    if manifest.samples(settings.validation_split) == 0:
         held_out = min(settings.validation_clips, total // 5)
     clips = total - held_out
     if clips < settings.batch_size:
