@@ -29,7 +29,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
 """Prompt templates by name; a label takes the place of ``{}``."""
 
 DEFAULT_TEMPLATES = "ensemble"
-"""The best of :data:`TEMPLATES` by measurement, see docs/results/towers.md."""
+"""The best of :data:`TEMPLATES` by measurement, see docs/results/zeroshot.md."""
 
 PRESETS = ("audioset", "esc50", "urbansound8k", "vggsound")
 """Label lists that ship with the package."""
@@ -157,7 +157,8 @@ def classify_embeddings(
     Args:
         audio_embeddings: (n, d) or (d,).
         class_weights: (k, d), from :func:`class_weights`.
-        logit_scale: factor on the cosines, the model's own (CLIP ViT-B/32: 100).
+        logit_scale: factor on the cosines: the towers' own (CLIP ViT-B/32: 100) where they are
+            plain, a fitted one or :func:`centred_scale` where they are centred.
         audio_mean: (d,) mean of the audio embeddings; scores are centred if both means are given.
         text_mean: (d,) mean of the text embeddings.
 
@@ -172,8 +173,6 @@ def classify_embeddings(
         raise InputError("there is no class to choose from")
     if not (np.isfinite(logit_scale) and logit_scale > 0):
         raise InputError(f"got logit_scale {logit_scale}, expected a positive number")
-    if audio_mean is not None and text_mean is not None:
-        logit_scale = centred_scale(logit_scale, audio_mean, text_mean)
     weights = np.asarray(class_weights)
     rows = np.atleast_2d(audio_embeddings)
     probabilities = np.empty((len(rows), len(weights)), np.float32)

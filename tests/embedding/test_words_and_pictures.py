@@ -63,6 +63,24 @@ def test_classify_by_hand(small: Wav2CLIP) -> None:
     assert abs(plain["dog"] - found["dog"]) > 1e-6
 
 
+def test_the_factor_is_the_checkpoints_where_it_has_one(small_checkpoint: Path) -> None:
+    checkpoint = load_checkpoint(small_checkpoint)
+    fitted = replace(checkpoint, config=replace(checkpoint.config, logit_scale=3.0))
+    assert Wav2CLIP(fitted).logit_scale() == 3.0
+    derived = Wav2CLIP(checkpoint)
+    own = derived.towers.logit_scale
+    assert Wav2CLIP(fitted).logit_scale(center=False) == own
+    assert Wav2CLIP(replace(fitted, mean=None)).logit_scale() == own
+    assert checkpoint.mean is not None
+    expected = zeroshot.centred_scale(own, checkpoint.mean, derived.towers.means["text"])
+    assert derived.logit_scale() == expected < own
+    weights = derived.embed_text(["dog", "rain"])
+    sound = derived.embed_file(SOUND)[None]
+    odds = [np.log(model.probabilities(sound, weights)) for model in (Wav2CLIP(fitted), derived)]
+    gaps = [float(row[0, 0] - row[0, 1]) for row in odds]
+    assert gaps[0] / gaps[1] == pytest.approx(3.0 / expected, rel=1e-3)
+
+
 def test_bad_input(small: Wav2CLIP) -> None:
     with pytest.raises(InputError, match="list of labels is empty"):
         small.classify(SOUND, [])

@@ -79,7 +79,7 @@ def test_tags_are_those_of_zero_shot(
     weights = zeroshot.class_weights(towers, labels)
     for path in sounds.rglob("?.wav"):
         probabilities = zeroshot.classify_embeddings(
-            small.embed_file(path), weights, towers.logit_scale, small.mean, towers.means["text"]
+            small.embed_file(path), weights, small.logit_scale(), small.mean, towers.means["text"]
         )
         (best,) = [r for r in library.search("rain") if r.path == path]
         assert best.tags == (labels[int(probabilities.argmax())],)

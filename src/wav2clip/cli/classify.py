@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from wav2clip.embedding.bulk import FileEmbedding
+    from wav2clip.embedding.embedder import Wav2CLIP
     from wav2clip.models.towers.base import Embeddings
 
 
@@ -123,7 +124,7 @@ def _templates(template: list[str] | None) -> str | list[str] | None:
 
 
 def _rows(
-    model: Any,
+    model: Wav2CLIP,
     result: FileEmbedding,
     weights: Embeddings,
     names: list[str],
@@ -131,15 +132,9 @@ def _rows(
     center: bool,
 ) -> list[dict[str, Any]]:
     """One row per segment of a recording: its seconds, and its likeliest labels."""
-    from wav2clip.zeroshot import classify_embeddings, top
+    from wav2clip.zeroshot import top
 
-    probabilities = classify_embeddings(
-        result.embeddings,
-        weights,
-        model.towers.logit_scale,
-        model.mean if center else None,
-        model.towers.means.get("text") if center else None,
-    )
+    probabilities = model.probabilities(result.embeddings, weights, center=center)
     return [
         {
             "start": round(float(start), 3),

@@ -23,6 +23,7 @@ COMMANDS = {
     "similar": "List the sounds of the library that are most like a recording.",
     "duplicates": "List recordings that are nearly identical.",
     "tag": "Tag the sounds of the library with any labels, with no training.",
+    "classify": "Label recordings with any words, with no training.",
     "embed": "Embed recordings into a file of vectors.",
     "pretrain": "Train an encoder of your own: prepare the data, fit, publish.",
     "models": "List the models that can be loaded by name, and what is cached.",

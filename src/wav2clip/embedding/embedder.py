@@ -309,8 +309,22 @@ class Wav2CLIP:
         """
         means = (self.mean, self.towers.means.get("text")) if center else (None, None)
         return zeroshot.classify_embeddings(
-            embeddings, class_weights, self.towers.logit_scale, *means
+            embeddings, class_weights, self.logit_scale(center), *means
         )
+
+    def logit_scale(self, center: bool = True) -> float:
+        """Factor on the cosines of sounds and words before the softmax.
+
+        Args:
+            center: whether the cosines are centred. Their factor is the checkpoint's where it has
+                one, and otherwise :func:`wav2clip.zeroshot.centred_scale` of the text tower's.
+        """
+        scale, text_mean = self.towers.logit_scale, self.towers.means.get("text")
+        if not center or self.mean is None or text_mean is None:
+            return scale
+        if self.config.logit_scale is not None:
+            return self.config.logit_scale
+        return zeroshot.centred_scale(scale, self.mean, text_mean)
 
     # Inside ---------------------------------------------------------------------------------------
 

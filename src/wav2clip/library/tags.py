@@ -75,8 +75,9 @@ def _between(ids: list[str], first: int) -> str:
 
 def _class_vectors(store: Store, model: Wav2CLIP, names: list[str]) -> tuple[np.ndarray, float]:
     """(k, dimension) vectors of the labels, comparable with the library's, and their scale."""
-    weights, scale = zeroshot.class_weights(model.towers, names), model.towers.logit_scale
+    weights = zeroshot.class_weights(model.towers, names)
+    scale = model.logit_scale(center=store.settings.centred)
     text_mean = model.towers.means.get("text")
     if not store.settings.centred or model.mean is None or text_mean is None:
         return weights, scale
-    return centre(weights, text_mean), zeroshot.centred_scale(scale, model.mean, text_mean)
+    return centre(weights, text_mean), scale

@@ -47,6 +47,8 @@ class AudioConfig:
         space: name of the embedding space that it was distilled into.
         licence: SPDX identifier, or a sentence where there is none.
         provenance: free JSON: data, recipe, metrics, addresses.
+        logit_scale: factor on centred cosines before the softmax of zero-shot classification,
+            fitted on held-out clips; None: derived from the text tower's.
     """
 
     frontend: FrontendConfig = field(default_factory=FrontendConfig)
@@ -54,6 +56,7 @@ class AudioConfig:
     space: str = "clip-vit-b-32"
     licence: str = "unknown"
     provenance: dict[str, Any] = field(default_factory=dict)
+    logit_scale: float | None = None
 
 
 @dataclass(frozen=True)
