@@ -74,7 +74,7 @@ class HubTowers(Towers):
         total = hashlib.sha256()
         for key, tensor in sorted(self._model.state_dict().items()):
             total.update(key.encode())
-            total.update(tensor.contiguous().cpu().view(torch.uint8).numpy())
+            total.update(tensor.reshape(-1).contiguous().cpu().view(torch.uint8).numpy())
         return total.hexdigest()[:16]
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
