@@ -58,7 +58,7 @@ class BuiltinTowers(Towers):
         return {modality: mean.numpy() for modality, mean in means.items()}
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """See :meth:`Towers.encode_pixels`; the middle square is scaled to 224 x 224."""
+        """See :meth:`Towers.encode_pixels`; the middle square is scaled to 260 x 260."""
         check_pixels(pixels)
         embeddings: Tensor = self._image(crop_square(pixels.to(self.device), SIDE))
         return F.normalize(embeddings, dim=-1)

@@ -1,7 +1,8 @@
-"""The built-in image network: EfficientNet-Lite0 and a head into the space of CLIP.
+"""The built-in image network: two small EfficientNets and a head into the space of CLIP.
 
-EfficientNet-Lite0: Tan and Le 2019 (arXiv 1905.11946) in its "lite" form, without squeeze and
-excitation and with ReLU6 instead of swish. ``tools/train_image_tower.py`` makes the weights.
+EfficientNet-Lite0 and -Lite2: Tan and Le 2019 (arXiv 1905.11946) in their "lite" form, without
+squeeze and excitation and with ReLU6 instead of swish. The weights are made by
+``tools/train_image_tower.py``.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIDE = 224
-"""Width and height of the pictures that the network reads, as in CLIP ViT-B/32."""
+SIDE = 260
+"""Width and height of the pictures that the network reads."""
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
@@ -22,6 +23,7 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 STEM = 32
 TOP = 1280
 CLASSES = 1000
+DIMENSION = 512
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Stage:
     channels: int
 
 
-STAGES = (
+LITE0 = (
     Stage(1, 3, 1, 1, 16),
     Stage(2, 3, 2, 6, 24),
     Stage(2, 5, 2, 6, 40),
@@ -45,6 +47,20 @@ STAGES = (
     Stage(1, 3, 1, 6, 320),
 )
 """EfficientNet-B0's table (arXiv 1905.11946, table 1), whose width and depth Lite0 keeps."""
+
+LITE2 = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(3, 3, 2, 6, 24),
+    Stage(3, 5, 2, 6, 48),
+    Stage(4, 3, 2, 6, 88),
+    Stage(4, 5, 1, 6, 120),
+    Stage(5, 5, 2, 6, 208),
+    Stage(1, 3, 1, 6, 352),
+)
+"""The same, 1.1 times as wide and 1.2 times as deep."""
+
+TRUNKS = ((LITE0, 224), (LITE2, 260))
+"""The two trunks, each with the width of the pictures it was trained on."""
 
 
 class SameConv(nn.Conv2d):
@@ -84,55 +100,77 @@ class Bottleneck(nn.Module):
 
 
 class Trunk(nn.Module):
-    """EfficientNet-Lite0: pictures to features and to the logits of ImageNet's 1,000 classes."""
+    """An EfficientNet-Lite: pictures to features and to the logits of ImageNet's 1,000 classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
         super().__init__()
         self.stem = _conv(3, STEM, 3, 2)
         self.blocks = nn.ModuleList()
         width = STEM
-        for stage in STAGES:
+        for stage in stages:
             for block in range(stage.blocks):
                 self.blocks.append(Bottleneck(width, stage, stage.stride if block == 0 else 1))
                 width = stage.channels
         self.top = _conv(width, TOP, 1)
         self.classes = nn.Linear(TOP, CLASSES)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Of RGB pictures (batch, 3, height, width) in [0, 1].
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (batch, 1280) and logits (batch, 1000).
 
-        Returns:
-            Features (batch, 1280), logits (batch, 1000), and the average of each block's output
-            over the picture, one tensor (batch, channels) per block.
+        Args:
+            pixels: RGB (batch, 3, height, width), standardised.
         """
-        x = (pixels - pixels.new_tensor(PIXEL_MEAN).view(3, 1, 1)) / pixels.new_tensor(
-            PIXEL_STD
-        ).view(3, 1, 1)
-        x = F.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)))
-        pooled: list[Tensor] = []
+        x = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
         for block in self.blocks:
             x = block(x)
-            pooled.append(x.mean(dim=(2, 3)))
         features = F.relu6(self.top(x)).mean(dim=(2, 3))
-        return features, self.classes(features), pooled
+        return features, self.classes(features)
 
 
 class ImageNetwork(nn.Module):
-    """Pictures to embeddings (not normalised).
+    """Pictures to embeddings.
 
-    The head reads the trunk's features and what it believes to see: the probabilities of
-    ImageNet's classes, softened.
+    Two linear readers look at the trunks: ``look`` at their features, ``name`` at the
+    probabilities of ImageNet's classes, as in ConSE (Norouzi et al. 2014, arXiv 1312.5650). Each
+    gives a direction around the mean of CLIP's picture embeddings, ``middle``; ``trust`` weighs
+    the second.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk()
-        self.from_features = nn.Linear(TOP, 512)
-        self.from_classes = nn.Linear(CLASSES, 512, bias=False)
+        self.trunks = nn.ModuleList(Trunk(stages) for stages, _ in TRUNKS)
+        self.look = nn.Linear(TOP * len(TRUNKS), DIMENSION)
+        self.name = nn.Linear(CLASSES, DIMENSION, bias=False)
+        self.middle = nn.Parameter(torch.zeros(DIMENSION))
+        self.trust = nn.Parameter(torch.zeros(()))
+
+    def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Joined features (batch, 2560) and class probabilities (batch, 1000).
+
+        Both are averaged over the picture and its mirror image.
+
+        Args:
+            pixels: RGB (batch, 3, 260, 260) in [0, 1].
+        """
+        mean, std = (pixels.new_tensor(v).view(3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
+        features, shares = [], []
+        for trunk, (_, side) in zip(self.trunks, TRUNKS, strict=True):
+            x = pixels
+            if pixels.shape[-1] != side:
+                x = F.interpolate(x, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+            x = (x - mean) / std
+            seen, logits = trunk(torch.cat([x, x.flip(3)]))
+            features.append((seen[: len(x)] + seen[len(x) :]) / 2)
+            logits = (logits[: len(x)] + logits[len(x) :]) / 2
+            shares.append(F.softmax(logits, dim=-1))
+        return torch.cat(features, dim=1), torch.stack(shares).mean(0)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Embeddings (batch, 512) of RGB pictures (batch, 3, 224, 224) in [0, 1]."""
-        features, logits, _ = self.trunk(pixels)
-        return torch.as_tensor(
-            self.from_features(features) + self.from_classes(F.softmax(logits, dim=-1))
-        )
+        """Embeddings (batch, 512) of pictures as for :meth:`see`."""
+        features, shares = self.see(pixels)
+        looked = F.normalize(self.look(features), dim=-1)
+        named = F.normalize(self.name(shares), dim=-1)
+        direction = F.normalize(looked + self.trust * named, dim=-1)
+        # The length that leaves the sum a unit vector where the direction is level with the mean.
+        spread = torch.sqrt(1 - self.middle.square().sum())
+        return torch.as_tensor(self.middle + spread * direction)
