@@ -20,7 +20,7 @@ from wav2clip.pretrain.augment import LOUDNESS, Augment, Batch, equally_loud, wa
 from wav2clip.pretrain.config import AugmentSettings, FitConfig
 from wav2clip.pretrain.data import collate, load_corpus, whole_clips
 from wav2clip.pretrain.fit import EpochReport, fit, read_metrics
-from wav2clip.pretrain.metrics import ranks, retrieval, validation_table
+from wav2clip.pretrain.metrics import fitted_scale, ranks, retrieval, validation_table
 from wav2clip.pretrain.module import PretrainModule, moving_average
 
 
@@ -153,6 +153,27 @@ def test_perfect_and_constant_embeddings_score_as_they_should() -> None:
     assert retrieval(torch.eye(3), torch.eye(3, dtype=torch.bool))["R@1"] == 1
 
 
+def test_the_factor_is_that_of_a_search_by_hand() -> None:
+    """Cosines whose labels were drawn by a softmax with factor 7: it is found again."""
+    rng = np.random.default_rng(0)
+    cosines = rng.uniform(-1, 1, (2000, 5))
+    shares = np.exp(7 * cosines) / np.exp(7 * cosines).sum(axis=1, keepdims=True)
+    own = np.array([rng.choice(5, p=row) for row in shares])
+    losses = {}
+    for step in range(201):
+        factor = 10 ** (step / 100)
+        losses[factor] = 0.0
+        for row, label in zip(cosines, own, strict=True):
+            losses[factor] -= factor * row[label] - np.log(np.exp(factor * row).sum())
+    found = fitted_scale(torch.from_numpy(cosines), torch.from_numpy(own))
+    assert found == pytest.approx(min(losses, key=losses.__getitem__))
+    assert found == pytest.approx(7, rel=0.1)
+    more = torch.from_numpy(np.vstack([cosines, np.ones((3, 5))]))
+    assert fitted_scale(more, torch.from_numpy(np.append(own, [-1, -1, -1]))) == found
+    assert fitted_scale(torch.ones(4, 1), torch.zeros(4, dtype=torch.long)) is None
+    assert fitted_scale(torch.ones(4, 3), torch.full((4,), -1)) is None
+
+
 def test_accuracy_is_that_of_the_nearest_label() -> None:
     targets = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
     audio = torch.tensor([[2.0, 0, 0], [0, 0, 3], [0, 0, 1], [1, 0, 0]])
@@ -220,6 +241,7 @@ def test_the_checkpoint_is_what_validation_saw(tmp_path: Path, shards: Path, shi
     assert provenance["metrics"]["epoch"] == kept["epoch"] + 1
     assert checkpoint.config.space == "tones"
     assert 0 < np.linalg.norm(checkpoint.mean) <= 1
+    assert 1 <= checkpoint.config.logit_scale <= 100
     model = load(result.model)
     embedding = model.embed_audio(np.random.default_rng(0).normal(size=8000) / 9, 16_000)
     assert embedding.shape == (DIMENSION,)

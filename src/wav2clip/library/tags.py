@@ -76,7 +76,7 @@ def _between(ids: list[str], first: int) -> str:
 def _class_vectors(store: Store, model: Wav2CLIP, names: list[str]) -> tuple[np.ndarray, float]:
     """(k, dimension) vectors of the labels, comparable with the library's, and their scale."""
     weights = zeroshot.class_weights(model.towers, names)
-    scale = model.logit_scale(center=store.settings.centred)
+    scale = model.logit_scale(center=bool(store.settings.centred))
     text_mean = model.towers.means.get("text")
     if not store.settings.centred or model.mean is None or text_mean is None:
         return weights, scale

@@ -26,6 +26,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -43,6 +44,7 @@ from wav2clip.pretrain.data import (
     train_loader,
     whole_clips,
 )
+from wav2clip.pretrain.metrics import fitted_scale
 from wav2clip.pretrain.module import PretrainModule
 from wav2clip.pretrain.shards import SAMPLE_RATE, disk_errors
 
@@ -192,16 +194,26 @@ def export(module: PretrainModule, corpus: Corpus, out: Path) -> Path:
         "metrics": shipped,
         "epochs": epochs,
     }
+    mean = mean_embedding(module, corpus)
     audio = AudioConfig(
         encoder=config.network.encoder(),
         space=corpus.manifest.teacher.space,
         licence=config.licence,
         provenance=provenance,
+        logit_scale=logit_scale(module, corpus, mean),
     )
-    return save_checkpoint(out / MODEL, module.shipped, audio, mean_embedding(module, corpus))
+    return save_checkpoint(out / MODEL, module.shipped, audio, mean)
 
 
-@torch.inference_mode()
+def logit_scale(module: PretrainModule, corpus: Corpus, mean: NDArray[np.float32]) -> float | None:
+    """:func:`fitted_scale` of the validation clips, centred on ``mean``, and the label bank."""
+    labels = corpus.labels
+    embeddings, names = _embed(module, corpus, corpus.validation)
+    bank = functional.normalize(torch.from_numpy(labels.bank - labels.mean), dim=-1)
+    centred = functional.normalize(embeddings - torch.from_numpy(mean), dim=-1)
+    return fitted_scale(centred @ bank.T, torch.tensor([labels.index(name) for name in names]))
+
+
 def mean_embedding(module: PretrainModule, corpus: Corpus) -> NDArray[np.float32]:
     """Mean unit embedding (d,) of training clips, drawn as training draws them.
 
@@ -215,16 +227,28 @@ def mean_embedding(module: PretrainModule, corpus: Corpus) -> NDArray[np.float32
         )
         sampler = train_loader(config, corpus, Process()).sampler
         items = [corpus.cached[draw.clip] for draw in sampler]
+    return np.asarray(_embed(module, corpus, items)[0].mean(dim=0).numpy())
+
+
+@torch.inference_mode()
+def _embed(
+    module: PretrainModule, corpus: Corpus, items: Sequence[Item]
+) -> tuple[Tensor, list[str | None]]:
+    """Unit embeddings (n, d) of the clips in order of length, and their labels."""
+    settings = module.config.data
     end = int(settings.validation_seconds * SAMPLE_RATE)
     limited = [Item(item.audio[:end], item.targets, item.label) for item in items]
+    batches = whole_clips(limited, settings.batch_size)
     was_training = module.training
     module.eval()
-    total = torch.zeros(module.config.network.encoder().dimension)
-    for batch in whole_clips(limited, settings.batch_size):
-        clips = collate(batch, corpus.labels).to(module.device)
-        total += functional.normalize(module.embed(clips.audio)[1], dim=-1).sum(dim=0).cpu()
+    parts = [
+        functional.normalize(
+            module.embed(collate(batch, corpus.labels).to(module.device).audio)[1], dim=-1
+        ).cpu()
+        for batch in batches
+    ]
     module.train(was_training)
-    return (total / len(items)).numpy()
+    return torch.cat(parts).float(), [item.label for batch in batches for item in batch]
 
 
 def read_metrics(out: Path) -> list[dict[str, float]]:

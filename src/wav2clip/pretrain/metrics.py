@@ -1,4 +1,5 @@
-"""What a validation epoch reports: retrieval in both directions and zero-shot accuracy."""
+"""What validation measures: retrieval in both directions, zero-shot accuracy, and the factor that
+makes probabilities of cosines."""
 
 from __future__ import annotations
 
@@ -64,3 +65,25 @@ def validation_table(
         scores = queries[known] @ F.normalize(sums, dim=-1).T
         table["accuracy"] = float((scores.argmax(dim=1) == index[known]).float().mean())
     return table
+
+
+def fitted_scale(cosines: Tensor, own: Tensor) -> float | None:
+    """Factor on cosines whose softmax gives the clips' own labels the most probability.
+
+    It is temperature scaling (Guo et al. 2017, arXiv 1706.04599, section 4.2): the factor with the
+    least negative log-likelihood, among 201 from 1 to 100 that are evenly spaced on a log scale.
+
+    Args:
+        cosines: (n, labels) of held-out clips with the labels' embeddings, centred.
+        own: (n,) index of each clip's label; clips with a negative one are left out.
+
+    Returns:
+        None where there are fewer than two labels, or no clip with one.
+    """
+    known = own >= 0
+    if cosines.shape[1] < 2 or not known.any():
+        return None
+    factors = torch.logspace(0, 2, 201, dtype=torch.float64)
+    logits, targets = cosines[known].double(), own[known]
+    losses = torch.stack([F.cross_entropy(factor * logits, targets) for factor in factors])
+    return float(factors[losses.argmin()])
