@@ -53,6 +53,7 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
+@torch.inference_mode(False)  # weights that are first used inside of it must serve gradients later
 def load_packed(path: Path) -> dict[str, Tensor]:
     """Float32 tensors of a packed file.
 
