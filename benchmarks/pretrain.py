@@ -132,6 +132,7 @@ def trainer_seconds(data: Path, args: argparse.Namespace, **run: Any) -> float:
             "stages": [{"epochs": 1, "seconds": args.seconds}],
             "epoch_clips": args.batch * (args.steps + 2),
             "validation_clips": 2,
+            "validation_seconds": 1.0,
         },
         "run": {"epochs": 1, "ship": "last", **run},
     }

@@ -223,7 +223,9 @@ def mean_embedding(module: PretrainModule, corpus: Corpus) -> NDArray[np.float32
     items = corpus.validation
     if corpus.cached is not None:
         config = module.config.model_copy(
-            update={"data": settings.model_copy(update={"epoch_clips": MEAN_CLIPS})}
+            update={
+                "data": settings.model_copy(update={"epoch_clips": min(MEAN_CLIPS, corpus.clips)})
+            }
         )
         sampler = train_loader(config, corpus, Process()).sampler
         items = [corpus.cached[draw.clip] for draw in sampler]
