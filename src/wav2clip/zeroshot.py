@@ -28,7 +28,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
 }
 """Prompt templates by name; a label takes the place of ``{}``."""
 
-DEFAULT_TEMPLATES = "ensemble"
+DEFAULT_TEMPLATES = "sound"
 """The best of :data:`TEMPLATES` by measurement, see docs/results/zeroshot.md."""
 
 PRESETS = ("audioset", "esc50", "urbansound8k", "vggsound")

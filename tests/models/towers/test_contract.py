@@ -13,6 +13,7 @@ from PIL import Image
 from wav2clip.errors import ImageError, InputError
 from wav2clip.models.towers import load_towers
 from wav2clip.models.towers.base import Towers
+from wav2clip.models.towers.image_network import SIDE
 
 PHRASES = [
     "a dog barking",
@@ -148,7 +149,7 @@ def test_extreme_shapes(towers: Towers) -> None:
 
 def test_pixels_agree_with_pictures(towers: Towers) -> None:
     """At the towers' own size nothing is resampled, so both ways see the same numbers."""
-    side = 224 if towers.name == "builtin" else 32
+    side = SIDE if towers.name == "builtin" else 32
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8))
     pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None] / 255
     with torch.no_grad():

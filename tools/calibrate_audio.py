@@ -1,0 +1,82 @@
+"""Fit the factor of an audio checkpoint's probabilities and write it into its config.json.
+
+    python tools/calibrate_audio.py CHECKPOINT SHARDS
+
+The validation clips of SHARDS are compared with the class weights of all labels that occur among
+them, from the built-in text tower in the default prompts, both sides centred as zero-shot
+classification does; see ``wav2clip.pretrain.metrics.fitted_scale`` for the fit. A run of
+``wav2clip pretrain fit`` does the same with its teacher's embeddings; this tool is for a
+checkpoint whose text tower is another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from wav2clip.embedding.embedder import Wav2CLIP, load
+from wav2clip.files import atomic_path
+from wav2clip.models.checkpoint import CONFIG_FILE
+from wav2clip.pretrain.metrics import fitted_scale
+from wav2clip.pretrain.shards import SAMPLE_RATE, Sample, iterate
+from wav2clip.zeroshot import class_weights, similarity
+
+
+def held_out(shards: Path) -> list[Sample]:
+    """The validation clips that have a label."""
+    return [sample for sample in iterate(shards, "validation") if sample.label is not None]
+
+
+def embed(model: Wav2CLIP, samples: Sequence[Sample], seconds: float) -> np.ndarray:
+    """(n, d) embeddings of the clips' beginnings."""
+    end = int(seconds * SAMPLE_RATE)
+    return np.stack(
+        [
+            model.embed_audio(sample.audio[:end], SAMPLE_RATE)
+            for sample in track(samples, "embedding", transient=True)
+        ]
+    )
+
+
+def fit(model: Wav2CLIP, samples: Sequence[Sample], seconds: float) -> tuple[float, float]:
+    """The factor, and the share of clips whose own label scores highest."""
+    labels = sorted({sample.label for sample in samples if sample.label is not None})
+    own = torch.tensor([labels.index(str(sample.label)) for sample in samples])
+    cosines = torch.from_numpy(
+        similarity(
+            embed(model, samples, seconds),
+            class_weights(model.towers, labels),
+            model.mean,
+            model.towers.means["text"],
+        )
+    )
+    factor = fitted_scale(cosines, own)
+    if factor is None:
+        raise SystemExit("the validation clips have fewer than two labels: nothing can be fitted")
+    return factor, float((cosines.argmax(dim=1) == own).float().mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path, help="folder with config.json")
+    parser.add_argument("shards", type=Path, help="folder of shards with validation clips")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each clip to listen to")
+    options = parser.parse_args()
+    samples = held_out(options.shards)
+    factor, accuracy = fit(load(options.checkpoint), samples, options.seconds)
+    path = options.checkpoint / CONFIG_FILE
+    document = json.loads(path.read_text("utf-8"))
+    document["logit_scale"] = round(factor, 3)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    print(f"{len(samples)} clips, accuracy {accuracy:.3f}: logit_scale {factor:.3f} in {path}")
+
+
+if __name__ == "__main__":
+    main()
