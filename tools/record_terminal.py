@@ -2,8 +2,8 @@
 
     python tools/record_terminal.py docs/demo.svg "wav2clip demo" ["another command" ...]
 
-The commands really run; nothing of the picture is written by hand. `wav2clip` is taken from the
-environment of this Python.
+The commands really run; nothing of the picture is written by hand, but ~ stands for the home
+folder. `wav2clip` is taken from the environment of this Python.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def record(command: str, columns: int) -> Text:
     done = subprocess.run(arguments, stdout=subprocess.PIPE, env=environment, text=True)
     if done.returncode != 0:
         sys.exit(f"{command!r} ended with exit code {done.returncode}")
-    return Text.from_ansi(done.stdout)
+    return Text.from_ansi(done.stdout.replace(str(Path.home()), "~"))
 
 
 def main() -> None:

@@ -79,7 +79,8 @@ class ResNet(nn.Module):
             width = planes
         self.stages = len(config.planes)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            # On the meta device there is nothing to fill, and trying imports half of torch.
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, spectrogram: Tensor) -> Tensor:

@@ -65,6 +65,10 @@ class Block(nn.Module):
         return torch.as_tensor(self.norm2(x + self.down(F.gelu(self.up(x)))))
 
 
+def _table(rows: int, width: int) -> nn.Embedding:
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
+
+
 class TextNetwork(nn.Module):
     """Word pieces to embeddings (not normalised).
 
@@ -75,8 +79,9 @@ class TextNetwork(nn.Module):
     def __init__(self, config: TextConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or TextConfig()
-        self.tokens = nn.Embedding(config.vocabulary, config.width)
-        self.positions = nn.Embedding(config.context, config.width)
+        # Drawing random numbers for them takes longer than reading the ones that replace them.
+        self.tokens = _table(config.vocabulary, config.width)
+        self.positions = _table(config.context, config.width)
         self.norm = nn.LayerNorm(config.width, eps=1e-12)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.head = nn.Sequential(
