@@ -66,7 +66,7 @@ class Block(nn.Module):
 
 
 def _table(rows: int, width: int) -> nn.Embedding:
-    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
+    return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
 
 
 class TextNetwork(nn.Module):
