@@ -21,4 +21,9 @@ app.command()(publish)
 
 @app.callback()
 def _group() -> None:
-    """Train an encoder of your own: prepare the data, fit, publish."""
+    """Train an encoder of your own: prepare the data, fit, publish.
+
+    Example: `wav2clip pretrain prepare videos/ --out shards/`
+
+    Then: `wav2clip pretrain fit --config conf/vggsound.yaml --data shards/ --out run/`
+    """
