@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from conftest import published_shapes, published_state
+from published_layout import published_shapes, published_state
 from wav2clip.errors import CheckpointError
 from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
 from wav2clip.models.encoder import AudioNetwork, EncoderConfig

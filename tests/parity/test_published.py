@@ -10,7 +10,7 @@ import torch
 
 import reference
 import wav2clip
-from conftest import published_state
+from published_layout import published_state
 from wav2clip.audio.io import load_audio
 from wav2clip.embedding import embedder
 from wav2clip.embedding.embedder import Wav2CLIP, load

@@ -141,6 +141,7 @@ def save_checkpoint(
         tensors[_MEAN] = torch.as_tensor(np.asarray(mean, np.float32)).contiguous()
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # safetensors makes it readable by its owner alone
     document = {"format": FORMAT, **asdict(config)}
     with atomic_path(folder / CONFIG_FILE) as temporary:
         temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
