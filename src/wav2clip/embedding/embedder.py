@@ -396,12 +396,24 @@ class Wav2CLIP:
             # Windows are views of one another; torch wants memory of its own.
             return (self._frontend(torch.from_numpy(batch.copy())) for batch in batches())
 
+        sizes: list[int] = []
+
+        def counted() -> Iterator[torch.Tensor]:
+            for spectrogram in spectrograms():
+                sizes.append(len(spectrogram))
+                yield spectrogram
+
         with torch.inference_mode():
-            statistics = self._frontend.statistics(spectrograms())
-            standardized = (self._frontend.standardize(s, statistics) for s in spectrograms())
-            on_device = (spectrogram.to(self._engine.device) for spectrogram in standardized)
-            parts = [self._to_numpy(self._engine.embed(spectrogram)) for spectrogram in on_device]
-        return np.concatenate([np.zeros((0, self.dimension), np.float32), *parts])
+            statistics = self._frontend.statistics(counted())
+            # One array from the start: small ones between large buffers would pin the heap.
+            embeddings = np.empty((sum(sizes), self.dimension), np.float32)
+            first = 0
+            for spectrogram in spectrograms():
+                standardized = self._frontend.standardize(spectrogram, statistics)
+                part = self._engine.embed(standardized.to(self._engine.device))
+                embeddings[first : first + len(part)] = self._to_numpy(part)
+                first += len(part)
+        return embeddings
 
     def _batch_size(self, samples: int) -> int:
         return max(1, _BATCH_COLUMNS // self.config.frontend.columns(samples))
