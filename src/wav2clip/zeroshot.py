@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wav2clip.errors import InputError, SpaceError
+from wav2clip.models.space import unit
 from wav2clip.models.towers.base import Embeddings, Towers
 
 Array = npt.NDArray[np.floating]
@@ -107,7 +108,7 @@ def class_weights(
     for template in resolve_templates(templates):
         # str.format would trip over braces inside a label or a template.
         total += towers.embed_text([template.replace("{}", label) for label in checked])
-    return _unit(total)
+    return unit(total)
 
 
 def similarity(
@@ -131,8 +132,8 @@ def similarity(
             "they come from models of different spaces"
         )
     if a_mean is not None and b_mean is not None:
-        a, b = _unit(a) - a_mean, _unit(b) - b_mean
-    return np.asarray(_unit(a) @ _unit(b).T, np.float32)
+        a, b = unit(a) - a_mean, unit(b) - b_mean
+    return np.asarray(unit(a) @ unit(b).T, np.float32)
 
 
 def centred_scale(logit_scale: float, a_mean: Array, b_mean: Array) -> float:
@@ -200,11 +201,6 @@ def top(
         raise InputError(f"got top_k {count}, expected at least 1")
     order = np.argsort(-np.asarray(probabilities), kind="stable")[:count]
     return [(labels[i], float(probabilities[i])) for i in order]
-
-
-def _unit(vectors: Array) -> Embeddings:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
 
 
 def _short(label: str) -> str:

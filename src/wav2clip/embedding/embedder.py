@@ -20,7 +20,7 @@ from wav2clip.errors import AudioError, InputError
 from wav2clip.models import registry
 from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
 from wav2clip.models.frontend import Frontend, Standardize
-from wav2clip.models.space import Space, require_same_space
+from wav2clip.models.space import Space, require_same_space, unit
 from wav2clip.models.towers import load_towers
 from wav2clip.models.towers.base import Towers
 from wav2clip.models.towers.images import ImageSource
@@ -121,7 +121,7 @@ class Wav2CLIP:
         """
         waves, single = self._waves(wave, sample_rate)
         embeddings = _embed_groups(waves, self._embed_equal)
-        embeddings = _unit(embeddings) if normalize else embeddings
+        embeddings = unit(embeddings) if normalize else embeddings
         return embeddings[0] if single else embeddings
 
     def embed_file(self, source: Source, *, normalize: bool = False) -> Embeddings:
@@ -140,7 +140,7 @@ class Wav2CLIP:
         if short is not None:
             return self.embed_audio(short, self.sample_rate, normalize=normalize)
         embedding = self.embed_stream(blocks)
-        return _unit(embedding) if normalize else embedding
+        return unit(embedding) if normalize else embedding
 
     def embed_stream(self, blocks: Callable[[], Iterable[Samples]]) -> Embeddings:
         """Embed one recording of any length in bounded memory.
@@ -188,7 +188,7 @@ class Wav2CLIP:
         if not single:
             raise InputError("embed_frames takes one waveform (n,); loop over a batch")
         frames = self._embed_frames(lambda: iter(waves), frame_seconds, hop_seconds)
-        return frames._replace(embeddings=_unit(frames.embeddings)) if normalize else frames
+        return frames._replace(embeddings=unit(frames.embeddings)) if normalize else frames
 
     def embed_frame_batch(self, waves: Samples, length: int, hop: int) -> Embeddings:
         """Frame level in the shape of the published code.
@@ -230,7 +230,7 @@ class Wav2CLIP:
             blocks = partial(iter, [short])
         name = io.source_name(source)
         frames = self._embed_frames(blocks, frame_seconds, hop_seconds, name)
-        return frames._replace(embeddings=_unit(frames.embeddings)) if normalize else frames
+        return frames._replace(embeddings=unit(frames.embeddings)) if normalize else frames
 
     def encode_audio(self, wave: ArrayLike, sample_rate: int) -> Embeddings:
         """Features of the residual network before the projection, as probes like them.
@@ -470,10 +470,3 @@ def _embed_groups(waves: Sequence[Samples], embed: Callable[[Samples], Embedding
         for row, embedding in zip(rows, embed(np.stack([waves[r] for r in rows])), strict=True):
             results[row] = embedding
     return np.stack(results)
-
-
-def _unit(embeddings: Embeddings) -> Embeddings:
-    """Rows scaled to unit length; a row of zeros stays."""
-    norms = np.linalg.norm(embeddings, axis=-1, keepdims=True)
-    unit: Embeddings = embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
-    return unit

@@ -13,15 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2clip.errors import InputError
+from wav2clip.models.space import unit
 
 Vectors = NDArray[np.float32]
-
-
-def unit(vectors: NDArray[np.floating]) -> Vectors:
-    """Rows scaled to unit length, float32; a row of zeros stays."""
-    values = np.asarray(vectors, np.float32)
-    norms = np.linalg.norm(values, axis=-1, keepdims=True)
-    return np.asarray(values / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)
 
 
 def centre(vectors: NDArray[np.floating], mean: NDArray[np.floating] | None) -> Vectors:

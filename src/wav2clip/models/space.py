@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wav2clip.errors import InputError, SpaceError
 
 
@@ -61,3 +64,10 @@ def require_same_space(
             "Load both for one space, for example towers='builtin' or "
             "'openai/clip-vit-base-patch32' with an encoder of clip-vit-b-32"
         )
+
+
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows scaled to unit length, float32; a row of zeros stays."""
+    values = np.asarray(vectors, np.float32)
+    norms = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.asarray(values / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)
