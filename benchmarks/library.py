@@ -33,7 +33,6 @@ import torch
 
 from wav2clip.library import Library, Query, search
 from wav2clip.library import library as library_module
-from wav2clip.library.space import unit
 from wav2clip.library.store import (
     EXACT_ROWS,
     Settings,
@@ -43,6 +42,7 @@ from wav2clip.library.store import (
     vector_column,
     vectors_of,
 )
+from wav2clip.models.space import unit
 
 DIMENSION = 512
 CLUSTERS = 10_000
