@@ -29,6 +29,10 @@ class RegistryError(Wav2ClipError):
     """A model name is unknown, or its files are neither cached nor reachable."""
 
 
+class DownloadError(Wav2ClipError):
+    """A file cannot be fetched, or is not the one that was expected."""
+
+
 class SpaceError(Wav2ClipError):
     """Embeddings of different spaces or dimensions were about to be compared."""
 

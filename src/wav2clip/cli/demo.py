@@ -41,8 +41,8 @@ def demo(
     Example: `wav2clip demo --folder ~/recordings`
     """
     from wav2clip.cli import console, finds
+    from wav2clip.downloads import cache_folder
     from wav2clip.files import display
-    from wav2clip.models.registry import cache_folder
 
     corpus = _find_corpus(folder)
     console.err.print(
@@ -65,9 +65,9 @@ def demo(
 def _find_corpus(folder: Path | None) -> Corpus:
     """The user's folder, else the package's sounds, else synthesised ones."""
     from wav2clip.cli import console
+    from wav2clip.downloads import cache_folder
     from wav2clip.errors import DataError
     from wav2clip.library import corpus
-    from wav2clip.models.registry import cache_folder
 
     configured = os.environ.get("WAV2CLIP_DEMO_SOUNDS")
     chosen = folder or (Path(configured) if configured else None)

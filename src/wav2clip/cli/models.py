@@ -17,7 +17,8 @@ def models(
     from rich.table import Table
 
     from wav2clip.cli import console
-    from wav2clip.models.registry import MODELS, cache_folder
+    from wav2clip.downloads import cache_folder
+    from wav2clip.models.registry import MODELS
 
     rows = [
         {

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from wav2clip import zeroshot
 from wav2clip.audio import arrays, io, windows
 from wav2clip.audio.io import Samples, Source
+from wav2clip.downloads import Progress
 from wav2clip.embedding.engines import make_engine
 from wav2clip.errors import AudioError, InputError
 from wav2clip.models import registry
@@ -431,7 +432,7 @@ def load(
     engine: str = "torch",
     towers: str = "builtin",
     standardize: Standardize = "recording",
-    progress: registry.Progress | None = None,
+    progress: Progress | None = None,
 ) -> Wav2CLIP:
     """Load a model by name or path.
 

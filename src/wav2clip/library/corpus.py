@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from wav2clip.downloads import cache_folder, offline
 from wav2clip.errors import DataError
 from wav2clip.files import AUDIO_SUFFIXES, walk
-from wav2clip.models.registry import cache_folder, offline
 
 PACKAGE = "tuxpaint-stamps-default"
 _STAMPS = Path("usr/share/tuxpaint/stamps")

@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from wav2clip.downloads import cache_folder
 from wav2clip.errors import LibraryError
 from wav2clip.files import display
-from wav2clip.models.registry import cache_folder
 
 os.environ.setdefault("LANCEDB_LOG", "error")  # else it tells users that tables are made
 import lancedb

@@ -1,32 +1,15 @@
-"""Names of models: where their weights come from, under which licence, and how they are verified.
-
-A download goes to the user's cache under a temporary name, resumes where it stopped, and takes its
-final name only when its SHA-256 is right. Where the publisher states no hash, the first download is
-recorded and every later one must match it.
-"""
+"""Names of models: where their weights come from, their licence, and how they are verified."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
-from filelock import FileLock
-from platformdirs import user_cache_path
-
-from wav2clip.errors import RegistryError
+from wav2clip import downloads
+from wav2clip.downloads import Download, Progress, cache_folder
+from wav2clip.downloads import offline as offline
+from wav2clip.errors import DownloadError, RegistryError
 from wav2clip.files import display
-
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes expected in all (None where unknown)."""
-
-_CHUNK = 1 << 20
-_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -84,18 +67,6 @@ MODELS = {
 }
 
 
-def cache_folder() -> Path:
-    """``$WAV2CLIP_CACHE``, or the platform's cache folder for ``wav2clip``."""
-    configured = os.environ.get("WAV2CLIP_CACHE")
-    return Path(configured) if configured else user_cache_path("wav2clip")
-
-
-def offline() -> bool:
-    """Whether ``WAV2CLIP_OFFLINE`` or ``HF_HUB_OFFLINE`` forbids the network."""
-    names = ("WAV2CLIP_OFFLINE", "HF_HUB_OFFLINE")
-    return any(os.environ.get(name, "").lower() in {"1", "true", "yes", "on"} for name in names)
-
-
 def locate(name_or_path: str | Path, progress: Progress | None = None) -> Path:
     """Path of the weights behind a name (fetched if need be) or a path.
 
@@ -127,94 +98,9 @@ def fetch(model: Model, progress: Progress | None = None) -> Path:
                 f"({display(model.path)}); reinstall wav2clip"
             )
         return model.path
+    what = f"{model.filename} of model {model.name!r}"
+    checksum = model.sha256 and f"sha256:{model.sha256}"
     try:
-        model.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(_beside(model.path, ".lock")):
-            if not model.path.exists():
-                part = _beside(model.path, ".part")
-                _download(model, part, progress)
-                _verify(model, part)
-                os.replace(part, model.path)
-            else:
-                _verify(model, model.path)
-    except OSError as error:
-        raise RegistryError(f"cannot write to {display(model.path.parent)}: {error}") from error
-    return model.path
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _by_hand(model: Model) -> str:
-    return f"Download {model.url} elsewhere and put it at {display(model.path)}"
-
-
-def _download(model: Model, part: Path, progress: Progress | None) -> None:
-    """Fetch into ``part``, going on from what is there if the server's file is still the same."""
-    if offline():
-        raise RegistryError(
-            f"{model.filename} of model {model.name!r} is not cached and the network is switched "
-            f"off by WAV2CLIP_OFFLINE or HF_HUB_OFFLINE. {_by_hand(model)}"
-        )
-    assert model.url is not None
-    etag_file = _beside(part, ".etag")
-    request = urllib.request.Request(model.url, headers={"User-Agent": "wav2clip"})  # noqa: S310
-    have = part.stat().st_size if part.exists() else 0
-    etag = etag_file.read_text("latin-1") if etag_file.exists() else ""
-    if have and etag:  # without a validator two halves of different files could be joined
-        request.add_header("Range", f"bytes={have}-")
-        request.add_header("If-Range", etag)
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
-            resumed = response.status == 206
-            have = have if resumed else 0
-            length = response.headers.get("Content-Length")
-            total = have + int(length) if length else None
-            etag_file.write_text(response.headers.get("ETag") or "", "latin-1")
-            with part.open("ab" if resumed else "wb") as file:
-                while block := response.read(_CHUNK):
-                    file.write(block)
-                    have += len(block)
-                    if progress is not None:
-                        progress(have, total)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # what is there is no prefix of the file: start again next time
-            part.unlink(missing_ok=True)
-        raise _unreachable(model, error) from error
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        raise _unreachable(model, error) from error
-    if total is not None and have < total:
-        raise RegistryError(
-            f"{model.url}: the connection ended after {have} of {total} bytes; "
-            "run the same command again to resume"
-        )
-    etag_file.unlink(missing_ok=True)
-
-
-def _unreachable(model: Model, error: Exception) -> RegistryError:
-    return RegistryError(
-        f"{model.filename} of model {model.name!r} is not cached and {model.url} cannot be "
-        f"fetched ({error}). Try again with a network, or: {_by_hand(model)}"
-    )
-
-
-def _verify(model: Model, file: Path) -> None:
-    """Compare with the publisher's hash or with the recorded one; record the first."""
-    record = _beside(model.path, ".sha256")
-    expected = model.sha256 or (record.read_text("ascii").strip() if record.exists() else None)
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if expected is None:
-        temporary = _beside(record, ".part")
-        temporary.write_text(found + "\n", "ascii")
-        os.replace(temporary, record)
-    elif found != expected:
-        if file != model.path:
-            file.unlink()
-        source = "the publisher's" if model.sha256 else f"the one recorded in {display(record)}"
-        raise RegistryError(
-            f"{display(model.path)}: SHA-256 is {found}, expected {expected}, {source}. "
-            "The file is damaged or was replaced: delete it and try again; if the publisher "
-            "changed it, delete the record too"
-        )
+        return downloads.fetch(Download(what, model.url, model.path, checksum), progress)
+    except DownloadError as error:
+        raise RegistryError(str(error)) from error

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from wav2clip.downloads import offline
 from wav2clip.errors import InputError, MissingExtraError, RegistryError
 from wav2clip.files import display
-from wav2clip.models.registry import offline
 from wav2clip.models.space import CLIP_VIT_B32, Space
 from wav2clip.models.towers.base import TEXT_BATCH, Embeddings, Towers, check_pixels, crop_square
 
