@@ -1,0 +1,164 @@
+"""Anything that turns sound into vectors, behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from wav2clip.audio.io import Samples
+from wav2clip.embedding.embedder import Embeddings, Frames, Wav2CLIP, load
+from wav2clip.errors import InputError
+from wav2clip.evaluation.baselines import RANDOM_SEED, LogMel, Mfcc, RandomEncoder
+from wav2clip.models import registry
+from wav2clip.models.registry import MODELS
+
+Layer = Literal["embedding", "encoder"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What every task of the evaluation measures.
+
+    Attributes:
+        name: what it is called in tables.
+        fingerprint: hexadecimal digits, another for other weights or preprocessing; embeddings are
+            cached under it.
+        dimension: numbers per embedding.
+        sample_rate: Hz of the waveforms that it takes; callers resample.
+    """
+
+    name: str
+    fingerprint: str
+    dimension: int
+    sample_rate: int
+
+    def embed(self, waves: Sequence[Samples]) -> Embeddings:
+        """(n, dimension) float32, one row per waveform (samples,); each is what it gives alone."""
+
+    def embed_frames(self, wave: Samples, frame_seconds: float, hop_seconds: float) -> Frames:
+        """(t, dimension) float32 of the whole windows of one waveform, and their starts (t,).
+
+        Raises:
+            InputError: the waveform is shorter than one window.
+        """
+
+
+@runtime_checkable
+class TextEncoder(Encoder, Protocol):
+    """An encoder with a text side in the space of its sounds."""
+
+    def embed_text(self, texts: Sequence[str]) -> Embeddings:
+        """(n, dimension) float32, unit length, of n phrases."""
+
+
+class Wav2ClipEncoder:
+    """A Wav2CLIP model as an encoder.
+
+    Attributes:
+        model: the model itself, with words, pictures and means.
+        layer: ``"embedding"`` (in the space of CLIP), or ``"encoder"`` for the features before the
+            projection, on which probes do better.
+        name, fingerprint, dimension, sample_rate: see :class:`Encoder`.
+    """
+
+    def __init__(self, model: Wav2CLIP, layer: Layer = "embedding") -> None:
+        if layer not in ("embedding", "encoder"):
+            raise InputError(f"got layer {layer!r}, expected embedding or encoder")
+        self.model = model
+        self.layer = layer
+        inner = layer == "encoder"
+        self.name = f"{model.name}:encoder" if inner else model.name
+        self.fingerprint = f"{model.fingerprint}-encoder" if inner else model.fingerprint
+        self.dimension = model.config.encoder.planes[-1] if inner else model.dimension
+        self.sample_rate = model.sample_rate
+
+    def embed(self, waves: Sequence[Samples]) -> Embeddings:
+        """See :meth:`Encoder.embed`."""
+        if not len(waves):
+            return np.zeros((0, self.dimension), np.float32)
+        embed = self.model.embed_audio if self.layer == "embedding" else self.model.encode_audio
+        return embed(list(waves), self.sample_rate)
+
+    def embed_frames(self, wave: Samples, frame_seconds: float, hop_seconds: float) -> Frames:
+        """See :meth:`Encoder.embed_frames`; of embeddings, whatever the layer is."""
+        if self.layer == "encoder":
+            raise InputError(f"{self.name} has clips alone; for frames use {self.model.name}")
+        return self.model.embed_frames(wave, self.sample_rate, frame_seconds, hop_seconds)
+
+    def embed_text(self, texts: Sequence[str]) -> Embeddings:
+        """(n, dimension) float32, unit length, of n phrases."""
+        return self.model.embed_text(texts)
+
+
+class KnownEncoder(NamedTuple):
+    """A name that :func:`load_encoder` understands.
+
+    Attributes:
+        name: what to type.
+        available: whether it can be loaded here and now.
+        reason: why not, or what its first use will fetch; empty where there is nothing to say.
+    """
+
+    name: str
+    available: bool
+    reason: str
+
+
+def _spectral(kind: type[LogMel]) -> Callable[[str, str | None], Encoder]:
+    def build(variant: str, device: str | None) -> Encoder:
+        if variant:
+            raise InputError(f"{kind.name} has no variant {variant!r}")
+        return kind()
+
+    return build
+
+
+def _random(variant: str, device: str | None) -> Encoder:
+    if variant and not variant.isdecimal():
+        raise InputError(f"got random:{variant}, expected a seed such as random:7")
+    return RandomEncoder(int(variant) if variant else RANDOM_SEED, device)
+
+
+_BASELINES: dict[str, Callable[[str, str | None], Encoder]] = {
+    "logmel": _spectral(LogMel),
+    "mfcc": _spectral(Mfcc),
+    "random": _random,
+}
+
+
+def load_encoder(name: str | Path, device: str | None = None) -> Encoder:
+    """An encoder by name or by the path of a checkpoint.
+
+    Args:
+        name: one of :func:`known_encoders`, or a checkpoint. A colon adds a variant:
+            ``builtin:encoder`` (or any checkpoint's) gives the features before the projection,
+            ``random:7`` another seed.
+        device: ``"cpu"`` (default), ``"cuda"`` ...
+
+    Raises:
+        InputError: a variant that the encoder does not have.
+        RegistryError: neither a known name nor an existing path, or weights that cannot be had.
+        CheckpointError: damaged weights.
+        MissingExtraError: the package that it needs is not installed.
+    """
+    given = str(name)
+    kind, _, variant = given.partition(":")
+    if kind in _BASELINES:
+        return _BASELINES[kind](variant, device)
+    if given.endswith(":encoder") and not Path(given).exists():
+        return Wav2ClipEncoder(load(given.removesuffix(":encoder"), device=device), "encoder")
+    return Wav2ClipEncoder(load(given, device=device))
+
+
+def known_encoders() -> list[KnownEncoder]:
+    """Every encoder that has a name, and whether it can be used here."""
+    own = []
+    for model in MODELS.values():
+        reason = "" if model.available else "its weights are fetched when it is first used"
+        if reason and registry.offline():
+            reason = "its weights are not cached, and the network is forbidden"
+        own.append(KnownEncoder(model.name, model.available or not registry.offline(), reason))
+    return own + [KnownEncoder(name, True, "") for name in _BASELINES]
