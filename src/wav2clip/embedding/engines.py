@@ -14,11 +14,16 @@ ENGINES = ("torch",)
 
 
 class TorchEngine:
-    """PyTorch on one device, float32, channels-last, batch norms folded into the convolutions."""
+    """PyTorch on one device, float32, channels-last, batch norms folded into the convolutions.
+
+    On the CPU the convolutions' weights are packed as well.
+    """
 
     def __init__(self, network: AudioNetwork, device: torch.device) -> None:
         self.device = device
         self._network = network.fold_batch_norm().to(device)
+        if device.type == "cpu":
+            self._network.pack_convolutions()
 
     def embed(self, spectrogram: Tensor) -> Tensor:
         """(batch, bins, columns) to (batch, dimension)."""
