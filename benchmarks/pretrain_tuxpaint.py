@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from wav2clip.embedding.embedder import load
-from wav2clip.pretrain.metrics import retrieval
 from wav2clip.pretrain.shards import iterate
+from wav2clip.ranking import chance, retrieval
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))
@@ -71,9 +71,9 @@ def main() -> None:
         trained = command("fit", "--config", config, "--data", shards, "--out", run)
         count, found = train_retrieval(run / "model", shards, held_out=12)
     print(f"prepare {prepared:.0f} s, fit {trained:.0f} s, {count} training clips")
+    expected = chance(count)
     for key, value in found.items():
-        chance = (count + 1) / 2 if key == "median_rank" else int(key[2:]) / count
-        print(f"{key:12s} {value:6.2f}   chance {chance:.2f}")
+        print(f"{key:12s} {value:6.2f}   chance {expected[key]:.2f}")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from wav2clip.embedding.embedder import load
-from wav2clip.pretrain.metrics import retrieval
 from wav2clip.pretrain.shards import iterate
+from wav2clip.ranking import retrieval
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CONF = Path(__file__).parents[2] / "conf"

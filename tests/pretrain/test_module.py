@@ -20,8 +20,9 @@ from wav2clip.pretrain.augment import LOUDNESS, Augment, Batch, equally_loud, wa
 from wav2clip.pretrain.config import AugmentSettings, FitConfig
 from wav2clip.pretrain.data import collate, load_corpus, whole_clips
 from wav2clip.pretrain.fit import EpochReport, fit, read_metrics
-from wav2clip.pretrain.metrics import fitted_scale, ranks, retrieval, validation_table
+from wav2clip.pretrain.metrics import fitted_scale, validation_table
 from wav2clip.pretrain.module import PretrainModule, moving_average
+from wav2clip.ranking import ranks, retrieval
 
 
 @pytest.fixture(scope="module")

@@ -9,27 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def ranks(similarity: Tensor, relevant: Tensor) -> Tensor:
-    """Rank, from 1, of each query's best relevant candidate.
-
-    Args:
-        similarity: (queries, candidates).
-        relevant: (queries, candidates) bool, at least one per row.
-
-    Returns:
-        (queries,) int64: 1 plus the irrelevant candidates that score at least as high as the best
-        relevant one, so that a model that says the same of everything gains nothing.
-    """
-    best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
-    return 1 + ((similarity >= best) & ~relevant).sum(dim=1)
-
-
-def retrieval(similarity: Tensor, relevant: Tensor) -> dict[str, float]:
-    """``R@1``, ``R@5``, ``R@10`` (shares from 0 to 1) and ``median_rank``."""
-    rank = ranks(similarity, relevant)
-    recalls = {f"R@{k}": float((rank <= k).float().mean()) for k in (1, 5, 10)}
-    return {**recalls, "median_rank": float(rank.float().median())}
+from wav2clip.ranking import retrieval
 
 
 def validation_table(
@@ -48,7 +28,7 @@ def validation_table(
         mean: (d,) of the training targets.
 
     Returns:
-        What :func:`retrieval` gives, and ``accuracy`` (0 to 1) where two labels or more occur.
+        What :func:`wav2clip.ranking.retrieval` gives, and ``accuracy`` (0 to 1) where two labels or more occur.
     """
     unit = F.normalize(audio.float(), dim=-1)
     queries = F.normalize(unit - unit.mean(dim=0), dim=-1)
