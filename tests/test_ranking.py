@@ -56,7 +56,7 @@ def test_recall_equals_torchmetrics() -> None:
     from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_reciprocal_rank
 
     torch.manual_seed(0)
-    similarity = torch.randn(50, 80)
+    similarity = torch.rand(50, 80)  # positive: torchmetrics takes others for no prediction
     relevant = torch.rand(50, 80) < 0.05
     relevant[torch.arange(50), torch.randint(80, (50,))] = True
     found = retrieval(similarity, relevant)

@@ -28,7 +28,8 @@ def validation_table(
         mean: (d,) of the training targets.
 
     Returns:
-        What :func:`wav2clip.ranking.retrieval` gives, and ``accuracy`` (0 to 1) where two labels or more occur.
+        What :func:`wav2clip.ranking.retrieval` gives, and ``accuracy`` (0 to 1) where two labels
+        or more occur.
     """
     unit = F.normalize(audio.float(), dim=-1)
     queries = F.normalize(unit - unit.mean(dim=0), dim=-1)
