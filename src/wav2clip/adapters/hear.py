@@ -1,6 +1,6 @@
 """The common API of HEAR 2021 (Turian et al. 2022, arXiv 2203.03022).
 
-``hear-validator`` and ``heareval.embeddings.runner``, given the name ``wav2clip.adapters.hear``, find
+Give ``wav2clip.adapters.hear`` to ``hear-validator`` or ``heareval.embeddings.runner``: they find
 here the three functions that they ask for.
 """
 
