@@ -8,6 +8,7 @@ mteb.evaluate(MtebEncoder("builtin"), mteb.get_tasks(modalities=["audio"]))
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -99,11 +100,11 @@ class MtebEncoder:
             MissingExtraError: mteb is not installed.
         """
         try:
-            from mteb.models import ModelMeta
+            models: Any = importlib.import_module("mteb.models")
         except ImportError as error:
             raise MissingExtraError("needs mteb: pip install 'wav2clip[mteb]'") from error
         name = self.model.name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-        return ModelMeta(
+        return models.ModelMeta(
             loader=MtebEncoder,
             name=f"wav2clip/{name}",
             revision=self.model.fingerprint,
@@ -157,5 +158,5 @@ class MtebEncoder:
 
 def _rows(embeddings: Any) -> Tensor:
     """Unit-length rows (n, d) of an array or tensor of one or several embeddings."""
-    rows = torch.atleast_2d(torch.as_tensor(embeddings, dtype=torch.float32))
-    return torch.nn.functional.normalize(rows, dim=-1)
+    rows = torch.as_tensor(embeddings, dtype=torch.float32)
+    return torch.nn.functional.normalize(rows.reshape(-1, rows.shape[-1]), dim=-1)
