@@ -34,7 +34,7 @@ MAY_IMPORT = {
         "datasets",
         "ranking",
     },
-    "generation": {"errors", "files", "audio", "models", "embedding"},
+    "generation": {"errors", "files", "audio", "downloads", "models", "embedding"},
     "adapters": {"errors", "files", "audio", "models", "embedding"},
 }
 """Room -> rooms that it may import. `cli`, `web` and the package's own front may import all."""

@@ -51,3 +51,7 @@ class TrainingError(Wav2ClipError):
 
 class LibraryError(Wav2ClipError):
     """A sound library cannot be opened, written, or searched as asked."""
+
+
+class GenerationError(Wav2ClipError):
+    """A picture, film or gallery cannot be made as asked, for example for want of memory."""
