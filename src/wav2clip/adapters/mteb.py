@@ -9,7 +9,7 @@ mteb.evaluate(MtebEncoder("builtin"), mteb.get_tasks(modalities=["audio"]))
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -126,7 +126,11 @@ class MtebEncoder:
         )
 
     def _encode_batch(self, batch: Mapping[str, Sequence[Any]]) -> Embeddings:
-        embed = {"audio": self._audio, "text": self._text, "image": self._image}
+        embed: dict[str, Callable[[Any], Embeddings]] = {
+            "audio": self._audio,
+            "text": self._text,
+            "image": self._image,
+        }
         parts = [embed[kind](batch[kind]) for kind in MODALITIES if kind in batch]
         if not parts:
             raise InputError(f"a batch has {sorted(batch)}, expected audio, text or image")

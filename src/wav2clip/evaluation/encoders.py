@@ -12,6 +12,7 @@ from wav2clip.audio.io import Samples
 from wav2clip.embedding.embedder import Embeddings, Frames, Wav2CLIP, load
 from wav2clip.errors import InputError
 from wav2clip.evaluation.baselines import RANDOM_SEED, LogMel, Mfcc, RandomEncoder
+from wav2clip.evaluation.published import PUBLISHED, missing_package
 from wav2clip.models import registry
 from wav2clip.models.registry import MODELS
 
@@ -122,10 +123,11 @@ def _random(variant: str, device: str | None) -> Encoder:
     return RandomEncoder(int(variant) if variant else RANDOM_SEED, device)
 
 
-_BASELINES: dict[str, Callable[[str, str | None], Encoder]] = {
+_BUILDERS: dict[str, Callable[[str, str | None], Encoder]] = {
     "logmel": _spectral(LogMel),
     "mfcc": _spectral(Mfcc),
     "random": _random,
+    **PUBLISHED,
 }
 
 
@@ -135,7 +137,8 @@ def load_encoder(name: str | Path, device: str | None = None) -> Encoder:
     Args:
         name: one of :func:`known_encoders`, or a checkpoint. A colon adds a variant:
             ``builtin:encoder`` (or any checkpoint's) gives the features before the projection,
-            ``random:7`` another seed.
+            ``random:7`` another seed, ``openl3:512`` the smaller one, ``yamnet:FOLDER`` and
+            ``laion-clap:FOLDER`` a local copy or another one, ``ms-clap:2022`` the older one.
         device: ``"cpu"`` (default), ``"cuda"`` ...
 
     Raises:
@@ -146,8 +149,8 @@ def load_encoder(name: str | Path, device: str | None = None) -> Encoder:
     """
     given = str(name)
     kind, _, variant = given.partition(":")
-    if kind in _BASELINES:
-        return _BASELINES[kind](variant, device)
+    if kind in _BUILDERS:
+        return _BUILDERS[kind](variant, device)
     if given.endswith(":encoder") and not Path(given).exists():
         return Wav2ClipEncoder(load(given.removesuffix(":encoder"), device=device), "encoder")
     return Wav2ClipEncoder(load(given, device=device))
@@ -155,10 +158,16 @@ def load_encoder(name: str | Path, device: str | None = None) -> Encoder:
 
 def known_encoders() -> list[KnownEncoder]:
     """Every encoder that has a name, and whether it can be used here."""
-    own = []
+    known = []
     for model in MODELS.values():
         reason = "" if model.available else "its weights are fetched when it is first used"
         if reason and registry.offline():
             reason = "its weights are not cached, and the network is forbidden"
-        own.append(KnownEncoder(model.name, model.available or not registry.offline(), reason))
-    return own + [KnownEncoder(name, True, "") for name in _BASELINES]
+        known.append(KnownEncoder(model.name, model.available or not registry.offline(), reason))
+    for name in _BUILDERS:
+        missing = missing_package(PUBLISHED[name].packages) if name in PUBLISHED else ""
+        reason = missing or (
+            "its package finds or fetches the weights" if name in PUBLISHED else ""
+        )
+        known.append(KnownEncoder(name, not missing, reason))
+    return known
