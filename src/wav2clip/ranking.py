@@ -48,7 +48,9 @@ def group_ranks(
     size = chunk or max(1, _SCORES_AT_ONCE // max(1, len(candidates)))
     found = [
         ranks(part @ candidates.T, groups[:, None] == candidate_groups[None, :])
-        for part, groups in zip(queries.split(size), query_groups.split(size), strict=True)
+        for part, groups in zip(
+            torch.split(queries, size), torch.split(query_groups, size), strict=True
+        )
     ]
     return torch.cat(found)
 

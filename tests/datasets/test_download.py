@@ -70,7 +70,7 @@ def esc50(served: Path, address: str, tmp_path: Path) -> Sheet:
 def test_download_verify_unpack_open(esc50: Sheet, tmp_path: Path) -> None:
     root = tmp_path / "esc50"
     seen: list[int] = []
-    assert download(esc50, root, lambda _: lambda done, _total: seen.append(done)) == []
+    assert download(esc50, root, lambda done, _total: seen.append(done)) == []
     assert len(open_dataset(esc50, root).clips) == 40
     assert seen[-1] == (root / "ESC-50-master.zip").stat().st_size
     clip = next(root.rglob("*.wav"))

@@ -6,11 +6,10 @@ import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from wav2clip import downloads
-from wav2clip.datasets.core import Remote, Sheet
+from wav2clip.datasets.core import Sheet
 from wav2clip.downloads import Download, Progress
 from wav2clip.errors import DataError
 from wav2clip.files import display
@@ -19,9 +18,7 @@ _UNPACKED = ".unpacked"
 _CHUNK = 1 << 20
 
 
-def download(
-    sheet: Sheet, root: Path, progress: Callable[[Remote], Progress | None] = lambda _: None
-) -> list[Path]:
+def download(sheet: Sheet, root: Path, progress: Progress | None = None) -> list[Path]:
     """Fetch what a sheet lists into ``root`` and unpack it there.
 
     Files that are there are verified and not fetched again, archives that were unpacked are not
@@ -30,7 +27,7 @@ def download(
     Args:
         sheet: whose ``remotes`` are wanted.
         root: a folder, made if need be.
-        progress: gives, for each file, what to call with its bytes.
+        progress: called with the bytes that are there, and that are expected, of each file in turn.
 
     Returns:
         Archives that must be unpacked by hand: of several parts, or of another kind.
@@ -46,7 +43,7 @@ def download(
     for remote in sheet.remotes:
         path = root / remote.filename
         wanted = Download(f"{remote.filename} of {sheet.title}", remote.url, path, remote.checksum)
-        downloads.fetch(wanted, progress(remote))
+        downloads.fetch(wanted, progress)
         if path.suffix in (".zip", ".gz") and f"{path.stem}.z01" not in parts:
             unpack(path, root)
         elif path.suffix in (".zip", ".7z"):
