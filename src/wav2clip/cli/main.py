@@ -5,6 +5,7 @@ Subcommands are imported only when they run, so that `wav2clip --help` answers a
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -25,7 +26,11 @@ COMMANDS = {
     "tag": "Tag the sounds of the library with any labels, with no training.",
     "classify": "Label recordings with any words, with no training.",
     "embed": "Embed recordings into a file of vectors.",
+    "map": "Draw a map of sounds: a picture, or a page to listen to.",
+    "generate": "Make a picture or a film from a sound.",
+    "gallery": "Make a page of sounds and the pictures they gave.",
     "pretrain": "Train an encoder of your own: prepare the data, fit, publish.",
+    "evaluate": "Measure any encoder as the literature does: datasets, tasks, report.",
     "models": "List the models that can be loaded by name, and what is cached.",
 }
 """Subcommands, each in ``wav2clip.cli.<name>`` as ``app`` or as a function of that name."""
@@ -98,6 +103,9 @@ def _root(
 
 def run() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    # Read when torch is loaded: large tensors then come in 2 MiB pages, which makes networks over
+    # pictures up to 1.8 times as fast on the CPU.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         app(prog_name="wav2clip")
     except Wav2ClipError as error:

@@ -68,11 +68,13 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
-        pads: list[int] = []
-        for size in (x.shape[3], x.shape[2]):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            pads += [total // 2, total - total // 2]
-        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, groups=self.groups)
+        totals = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in x.shape[2:]]
+        padding = [total // 2 for total in totals]
+        if any(total % 2 for total in totals):  # only then a padded copy is needed
+            down, right = (total % 2 for total in totals)
+            x = F.pad(x, [padding[1], padding[1] + right, padding[0], padding[0] + down])
+            padding = [0, 0]
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
 
 
 def _conv(width: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
@@ -94,8 +96,8 @@ class Bottleneck(nn.Module):
         self.shortcut = stride == 1 and width == stage.channels
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.widen is None else F.relu6(self.widen(x))
-        y = torch.as_tensor(self.narrow(F.relu6(self.filter(y))))
+        y = x if self.widen is None else F.relu6(self.widen(x), inplace=True)
+        y = torch.as_tensor(self.narrow(F.relu6(self.filter(y), inplace=True)))
         return x + y if self.shortcut else y
 
 
@@ -120,10 +122,10 @@ class Trunk(nn.Module):
         Args:
             pixels: RGB (batch, 3, height, width), standardised.
         """
-        x = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
+        x = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)), inplace=True)
         for block in self.blocks:
             x = block(x)
-        features = F.relu6(self.top(x)).mean(dim=(2, 3))
+        features = F.relu6(self.top(x), inplace=True).mean(dim=(2, 3))
         return features, self.classes(features)
 
 
