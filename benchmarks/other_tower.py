@@ -19,9 +19,8 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
-import train_image_tower as recipe  # noqa: E402
-
-from wav2clip.models.towers.image_network import (  # noqa: E402
+import train_image_tower as recipe
+from wav2clip.models.towers.image_network import (
     LITE0,
     LITE2,
     PIXEL_MEAN,
@@ -29,7 +28,7 @@ from wav2clip.models.towers.image_network import (  # noqa: E402
     Stage,
     Trunk,
 )
-from wav2clip.models.towers.images import open_image, square  # noqa: E402
+from wav2clip.models.towers.images import open_image, square
 
 LITE1 = tuple(
     Stage(deep.blocks, wide.kernel, wide.stride, wide.expand, wide.channels)

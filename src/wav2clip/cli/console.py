@@ -63,10 +63,9 @@ def progress_bar(title: str, total: int | None, unit: str = "files") -> Iterator
         yield lambda steps=1, total=None: bar.update(task, advance=steps, total=total)
 
 
-def load_model(name: str, **options: Any) -> Any:
-    """``wav2clip.load`` with a bar if weights must be fetched."""
-    from wav2clip.embedding.embedder import load
-
+@contextmanager
+def download_bar(title: str) -> Iterator[Any]:
+    """A bar on standard error that shows once something is fetched; gives its progress function."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -75,11 +74,15 @@ def load_model(name: str, **options: Any) -> Any:
         console=err,
         transient=True,
     ) as bar:
-        task = bar.add_task(f"fetching {name}", visible=False)
+        task = bar.add_task(title, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
-        def progress(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total, visible=True)
 
+def load_model(name: str, **options: Any) -> Any:
+    """``wav2clip.load`` with a bar if weights must be fetched."""
+    from wav2clip.embedding.embedder import load
+
+    with download_bar(f"fetching {name}") as progress:
         return load(name, progress=progress, **options)
 
 

@@ -72,4 +72,4 @@ class FourierCanvas(Canvas):
 def _root(covariance: tuple[tuple[float, ...], ...]) -> Tensor:
     """The matrix (3, 3) that turns uncorrelated planes into red, green and blue of a covariance."""
     values, vectors = torch.linalg.eigh(torch.tensor(covariance, dtype=torch.float64))
-    return (vectors * values.sqrt()).float()
+    return torch.as_tensor((vectors * values.sqrt()).float())
