@@ -86,7 +86,8 @@ class BuiltinTowers(Towers):
     def _images(self, pictures: list[Image]) -> Embeddings:
         pixels = np.stack([np.asarray(square(picture, SIDE)) for picture in pictures])
         tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device) / 255
-        parts = [self._image(part) for part in tensor.split(TOGETHER)]
+        starts = range(0, len(tensor), TOGETHER)
+        parts = [self._image(tensor[start : start + TOGETHER]) for start in starts]
         embeddings: Embeddings = torch.cat(parts).cpu().numpy()
         return embeddings
 
