@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from wav2clip.audio.io import Samples
+from wav2clip.audio.io import Recording, Samples, load_audio, source_name
+from wav2clip.embedding import bulk
 from wav2clip.embedding.embedder import Embeddings, Frames, Wav2CLIP, load
-from wav2clip.errors import InputError
+from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.evaluation.baselines import RANDOM_SEED, LogMel, Mfcc, RandomEncoder
 from wav2clip.evaluation.published import PUBLISHED, missing_package
 from wav2clip.models import registry
 from wav2clip.models.registry import MODELS
 
 Layer = Literal["embedding", "encoder"]
+
+_AHEAD = 32
+"""Recordings decoded before an encoder takes them."""
 
 
 @runtime_checkable
@@ -171,3 +177,38 @@ def known_encoders() -> list[KnownEncoder]:
         )
         known.append(KnownEncoder(name, not missing, reason))
     return known
+
+
+class EmbeddedFile(NamedTuple):
+    """What became of one file: its embedding (dimension,), or None and the reason."""
+
+    path: Path
+    vector: Embeddings | None
+    reason: str
+
+
+def embed_files(encoder: Encoder, paths: Sequence[Path]) -> Iterator[EmbeddedFile]:
+    """Embeddings of whole files by any encoder, each file once; a bad one costs no other.
+
+    The order is that in which they are done.
+    """
+    if isinstance(encoder, Wav2ClipEncoder) and encoder.layer == "embedding":
+        for result in bulk.embed_files(encoder.model, paths):
+            vector = None if result.error else result.embeddings[0]
+            yield EmbeddedFile(result.path, vector, result.error or "")
+        return
+    calls = (partial(load_audio, path, encoder.sample_rate) for path in paths)
+    guarded = (partial(_attempt, call) for call in calls)
+    for path, wave in zip(paths, bulk.ahead(guarded, os.cpu_count() or 1, _AHEAD), strict=True):
+        if isinstance(wave, str):
+            yield EmbeddedFile(path, None, wave.removeprefix(f"{source_name(path)}: "))
+        else:
+            yield EmbeddedFile(path, encoder.embed([wave])[0], "")
+
+
+def _attempt(load: Callable[[], Recording]) -> Samples | str:
+    """The samples of a recording, or why there are none."""
+    try:
+        return load().samples
+    except (Wav2ClipError, OSError, MemoryError) as error:
+        return str(error) or type(error).__name__
