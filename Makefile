@@ -28,8 +28,9 @@ types: $(DEV_STAMP)
 	$(BIN)/mypy
 
 # One process per core, each with one thread: threads of several processes would wait for each other.
+# Tests that share something costly, such as a Ray cluster, are of one group and run in one process.
 unit: $(DEV_STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
 
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/embed.py
