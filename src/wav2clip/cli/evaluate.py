@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from wav2clip.cli.evaluate_datasets import datasets
+from wav2clip.cli.evaluate_events import events
 from wav2clip.cli.evaluate_probe import probe
 from wav2clip.cli.evaluate_report import report
 from wav2clip.cli.evaluate_retrieval import retrieval
@@ -22,6 +23,7 @@ app.command()(probe)
 app.command()(zeroshot)
 app.command()(retrieval)
 app.command()(tagging)
+app.command()(events)
 app.command()(report)
 
 

@@ -14,7 +14,7 @@ from wav2clip.cli import console
 if TYPE_CHECKING:
     from wav2clip.datasets.core import Dataset
     from wav2clip.evaluation.encoders import Encoder
-    from wav2clip.evaluation.features import Features
+    from wav2clip.evaluation.features import Features, FrameLevel
     from wav2clip.evaluation.records import Record
 
 DatasetOption = Annotated[
@@ -93,13 +93,15 @@ def open_encoder(model: str, layer: str, device: str) -> Encoder:
     return load_encoder(f"{model}:encoder" if layer == "encoder" else model, device)
 
 
-def embed(encoder: Encoder, dataset: Dataset, keep_going: bool) -> Features:
-    """Embeddings of all clips, with a bar; from the cache where they are there."""
+def embed(
+    encoder: Encoder, dataset: Dataset, keep_going: bool, frames: FrameLevel | None = None
+) -> Features:
+    """Embeddings of all clips or of their windows, with a bar; from the cache if they are there."""
     from wav2clip.evaluation.features import compute
 
     title = f"embedding {dataset.sheet.title} by {encoder.name}"
     with console.progress_bar(title, len(dataset.clips), "clips") as advance:
-        features = compute(encoder, dataset, keep_going=keep_going, advance=advance)
+        features = compute(encoder, dataset, frames=frames, keep_going=keep_going, advance=advance)
     _list_problems(features.problems)
     return features
 
@@ -133,8 +135,7 @@ def _print_table(records: Sequence[Record]) -> None:
     for record in records:
         names = record.task, record.dataset, record.model, show_settings(record), record.split
         drawn = f"{record.fraction:.0%}", "" if record.seed is None else str(record.seed)
-        key = (*names, *drawn)
-        lines.setdefault(key, {})[record.metric] = show_value(record)
+        lines.setdefault((*names, *drawn), {})[record.metric] = show_value(record)
     metrics = dict.fromkeys(record.metric for record in records)
     table = Table(box=None, pad_edge=False)
     for title in ("task", "dataset", "model", "how", "tested on", "labels", "seed"):

@@ -146,3 +146,24 @@ def untrained_split(dataset: Dataset) -> str:
     if dataset.sheet.folds and len(dataset.splits) < len(dataset.sheet.splits):
         return f"folds {', '.join(dataset.splits)} of {len(dataset.sheet.splits)}"
     return "all clips"
+
+
+def score_rows(
+    subject: Subject,
+    task: str,
+    scores: Sequence[Mapping[str, float]],
+    split: str,
+    settings: Mapping[str, Any],
+) -> list[Record]:
+    """A row per metric: its mean over several trainings, and their spread."""
+    return [
+        subject.row(
+            task,
+            metric,
+            float(np.mean([one[metric] for one in scores])),
+            spread=float(np.std([one[metric] for one in scores])) if len(scores) > 1 else None,
+            split=split,
+            settings={**settings, "trainings": len(scores)},
+        )
+        for metric in scores[0]
+    ]
