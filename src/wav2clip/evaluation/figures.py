@@ -41,7 +41,7 @@ def confusion(counts: ArrayLike, labels: Sequence[str]) -> str:
     matrix = np.asarray(counts, float)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     names = [label.replace("_", " ") for label in labels]
-    inches = float(np.clip(0.19 * len(names) + 2.2, 4.2, 12.5))
+    inches = float(np.clip(0.19 * len(names) + 2.6, 6.5, 12.5))
     with mpl.rc_context(_STYLE | {"font.size": 8 if len(names) > 20 else 10}):
         figure, axes = _blank(inches, inches * 0.94)
         image = axes.imshow(shares, cmap="BuPu", vmin=0, vmax=1)

@@ -5,6 +5,7 @@ Everything that is fitted (scaler, classifier, its settings) is fitted on traini
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -193,8 +194,10 @@ def _fit_sklearn(
         ]
         return float(np.mean(scores))
 
-    best = max(STRENGTHS[kind], key=held_out) if inner else FIXED_STRENGTH[kind]
-    model = make(best).fit(vectors[seen], targets[seen])
+    with warnings.catch_warnings():  # of classes with a single clip, which are meant
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        best = max(STRENGTHS[kind], key=held_out) if inner else FIXED_STRENGTH[kind]
+        model = make(best).fit(vectors[seen], targets[seen])
     return lambda rows: np.asarray(model.predict(rows), np.int64)
 
 

@@ -32,12 +32,14 @@ class Table:
         columns: metrics.
         lines: in their order.
         note: what it was tested on.
+        ranked: whether the first line is the best.
     """
 
     title: str
     columns: list[str]
     lines: list[Line]
     note: str = ""
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def build(records: Sequence[Record], maps: Sequence[Picture] = ()) -> list[Secti
         names = tables.datasets_of(merged, task)
         if not names:
             continue
-        made = [_table(merged, task, name) for name in names]
+        made = [table for name in names for table in _tables(merged, task, name)]
         shown = [picture for name in names for picture in _pictures(merged, task, name)]
         sections.append(Section(title, [table for table in made if table.lines], shown))
     if maps:
@@ -157,14 +159,23 @@ def _lines(table: Table) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in r) + " |" for r in rows)
 
 
-def _table(records: Sequence[Record], task: str, dataset: str) -> Table:
-    if task == "retrieval":
-        lines = tables.retrieval_lines(records, dataset)
-    else:
-        lines = tables.main_lines(records, task, dataset)
-    columns = list(dict.fromkeys(name for line in lines for name in line.cells))
+def _tables(records: Sequence[Record], task: str, dataset: str) -> list[Table]:
     tested = {r.split for r in records if (r.task, r.dataset) == (task, dataset)}
-    return Table(dataset, columns, lines, f"Tested on: {'; '.join(sorted(tested))}.")
+    note = f"Tested on: {'; '.join(sorted(tested))}."
+    ranked = task != "retrieval"
+    if ranked:
+        lines = tables.main_lines(records, task, dataset)
+    else:
+        lines = tables.retrieval_lines(records, dataset)
+    columns = list(dict.fromkeys(name for line in lines for name in line.cells))
+    made = [Table(dataset, columns, lines, note, ranked)]
+    shares, lines = tables.share_lines(records, task, dataset)
+    if lines:
+        note = (
+            "At least one label of each class is seen, so a small share can be more than it says."
+        )
+        made.append(Table(f"{dataset}, by share of the training labels", shares, lines, note))
+    return made
 
 
 def _pictures(records: Sequence[Record], task: str, dataset: str) -> list[Picture]:

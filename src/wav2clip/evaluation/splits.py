@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +102,8 @@ def check_leaks(dataset: Dataset, fold: Fold) -> None:
 
 def hold_out(dataset: Dataset, indices: Indices, parts: int = 5) -> tuple[Indices, Indices]:
     """The clips without, and with, one of ``parts``, drawn by recording and class."""
-    rest, held = _divide(dataset, indices, parts)[0]
+    recordings = len({dataset.clips[index].group for index in indices})
+    rest, held = _divide(dataset, indices, max(2, min(parts, recordings)))[0]
     return rest, held
 
 
@@ -161,10 +162,11 @@ def _rotate(dataset: Dataset, splits: NDArray[np.object_], names: list[str]) -> 
 def _divide(dataset: Dataset, indices: Indices, parts: int) -> list[tuple[Indices, Indices]]:
     clips = [dataset.clips[index] for index in indices]
     labels, groups = [label_of(clip) for clip in clips], [clip.group for clip in clips]
-    if len(set(groups)) < parts:
+    parts = min(parts, max(Counter(labels).values()))  # no part without the largest class
+    if parts < 2 or len(set(groups)) < parts:
         raise DataError(
-            f"{dataset.sheet.title}: {len(set(groups))} recordings cannot be divided into {parts} "
-            "parts; bring more, or splits of your own"
+            f"{dataset.sheet.title}: {len(set(groups))} recordings of {len(set(labels))} classes "
+            "are too few to hold any out; bring more, or splits of your own"
         )
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=SEED)
     with warnings.catch_warnings():  # of classes with fewer recordings than parts

@@ -128,6 +128,24 @@ def retrieval_lines(records: Sequence[Record], dataset: str) -> list[Line]:
     return list(lines.values())
 
 
+def share_lines(records: Sequence[Record], task: str, dataset: str) -> tuple[list[str], list[Line]]:
+    """Columns and lines of what was measured at several shares of the training labels."""
+    rows = [
+        row
+        for row in over_seeds(records)
+        if (row.task, row.dataset) == (task, dataset) and row.metric in ("accuracy", "mAP")
+    ]
+    lines: dict[tuple[str, str], Line] = {}
+    for row in sorted(rows, key=lambda row: row.fraction):
+        line = lines.setdefault(
+            (row.model, show_settings(row)), Line(row.model, show_settings(row), {})
+        )
+        line.cells[f"{row.fraction:.0%}"] = show_value(row)
+    several = [line for line in lines.values() if len(line.cells) > 1]
+    columns = {f"{row.fraction:.0%}": row.fraction for row in rows if row.fraction}
+    return sorted(columns, key=lambda name: columns[name]), several
+
+
 def efficiency(
     records: Sequence[Record], dataset: str
 ) -> dict[str, list[tuple[float, float, float]]]:

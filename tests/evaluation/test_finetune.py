@@ -1,0 +1,51 @@
+"""Training the network itself: it learns, it keeps its folds, it says what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from spectrum import Spectrum
+from wav2clip.datasets.core import Dataset
+from wav2clip.errors import InputError
+from wav2clip.evaluation.encoders import load_encoder
+from wav2clip.evaluation.finetune import Settings, train_network
+
+Tiny = Callable[[str], Dataset]
+
+
+@pytest.mark.parametrize("start", ["finetune", "scratch"])
+def test_it_learns_tones(tiny: Tiny, small_checkpoint: Path, start: str) -> None:
+    encoder = load_encoder(small_checkpoint)
+    settings = Settings(start, epochs=30, batch=6, crop_seconds=0.3, tuned_rate=1e-3)
+    epochs: list[int] = []
+    outcome = train_network(
+        encoder, tiny("esc10"), settings, folds=["2"], seed=1, advance=epochs.append
+    )
+    assert outcome.names == ("2",) and outcome.spread is None
+    assert outcome.confusion.sum() == 6
+    assert outcome.accuracy >= 4 / 6, "three classes: chance is a third"
+    assert 1 <= len(epochs) <= 30
+
+
+def test_the_checkpoint_stays_as_it_was(tiny: Tiny, small_checkpoint: Path) -> None:
+    encoder = load_encoder(small_checkpoint)
+    before = encoder.embed([torch.zeros(8_000).numpy() + 0.1])
+    settings = Settings(epochs=1, batch=8, crop_seconds=0.3)
+    train_network(encoder, tiny("esc10"), settings, folds=["1"], fraction=0.5)
+    assert (encoder.embed([torch.zeros(8_000).numpy() + 0.1]) == before).all()
+
+
+def test_what_cannot_be_trained_is_said(
+    tiny: Tiny, spectrum: Spectrum, small_checkpoint: Path
+) -> None:
+    with pytest.raises(InputError, match="expected a Wav2CLIP model"):
+        train_network(spectrum, tiny("esc10"), Settings())
+    encoder = load_encoder(small_checkpoint)
+    with pytest.raises(InputError, match="frozen, finetune or scratch"):
+        train_network(encoder, tiny("esc10"), Settings("thaw"))
+    with pytest.raises(InputError, match="there is no fold 7"):
+        train_network(encoder, tiny("esc10"), Settings(), folds=["7"])
