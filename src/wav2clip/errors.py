@@ -55,3 +55,7 @@ class LibraryError(Wav2ClipError):
 
 class GenerationError(Wav2ClipError):
     """A picture, film or gallery cannot be made as asked, for example for want of memory."""
+
+
+class ClusterError(Wav2ClipError):
+    """A cluster cannot be reached, or its workers cannot go on."""

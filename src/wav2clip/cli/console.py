@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -24,6 +24,8 @@ from rich.progress import (
 from rich.text import Text
 
 from wav2clip.files import display
+
+PathLike = TypeVar("PathLike", Path, str)
 
 out = Console()
 """Results: what a pipe should carry."""
@@ -91,7 +93,7 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def report_failures(failures: Mapping[Path, str], done: int) -> None:
+def report_failures(failures: Mapping[PathLike, str], done: int) -> None:
     """List what failed and why on standard error, then exit with 1; nothing if nothing failed."""
     if not failures:
         return
@@ -101,7 +103,7 @@ def report_failures(failures: Mapping[Path, str], done: int) -> None:
     raise typer.Exit(1)
 
 
-def report_warnings(warnings: Mapping[Path, tuple[str, ...]]) -> None:
+def report_warnings(warnings: Mapping[PathLike, tuple[str, ...]]) -> None:
     """What is wrong with files that could be used all the same."""
     for path, reasons in warnings.items():
         for reason in reasons:

@@ -1,20 +1,43 @@
-"""`wav2clip embed`: recordings in, one file of vectors out."""
+"""`wav2clip embed`: recordings in, vectors out: a file on one machine, blocks on many."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from wav2clip.cli.clusters import ClusterOption, ClusterWorkersOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from wav2clip.cluster.session import Cluster
 
 
 def embed(
     sources: Annotated[
-        list[str], typer.Argument(metavar="PATHS...", help="Files, folders or glob patterns.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="PATHS...",
+            help="Files, folders or glob patterns; with --cluster also addresses such as "
+            "s3://bucket/folder.",
+        ),
+    ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="A name ending in .npz, .parquet or .jsonl.")
-    ],
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            help="A name ending in .npz, .parquet or .jsonl. With --cluster: a folder of Parquet "
+            "files, or a name ending in .lance.",
+        ),
+    ] = ...,  # type: ignore[assignment]  # required
+    manifest: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A file of paths, in addition to PATHS: text, or .csv, .jsonl, .parquet with a "
+            "column path. May be given several times."
+        ),
+    ] = None,
     model: Annotated[
         str, typer.Option(help="Name (`wav2clip models`) or path of a checkpoint.")
     ] = "builtin",
@@ -25,39 +48,69 @@ def embed(
         float | None, typer.Option(help="Seconds between frames. Default: the frames' length.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode. Default: one per core.")
-    ] = None,
+    workers: ThreadsOption = None,
+    cluster: ClusterOption = None,
+    cluster_workers: ClusterWorkersOption = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed", help="With --cluster: do the blocks again in which files failed."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Embed recordings into a file of vectors.
+    """Embed recordings into a file of vectors, or into many files on a cluster.
 
     Folders are searched recursively for audio and video. Every good file is written; those that
     failed are listed with the reason, and the exit code is then 1.
 
+    On a cluster, finished blocks stay: stop it at any moment and run the same command again.
+
     Example: `wav2clip embed recordings/ "field/*.wav" -o embeddings.parquet`
 
     Frame level: `wav2clip embed talk.mp3 --frames 1 --hop 0.5 -o frames.npz`
+
+    Many machines: `wav2clip embed /shared/recordings --cluster auto -o /shared/embeddings`
     """
+    from wav2clip.cli.clusters import the_cluster
+    from wav2clip.errors import InputError
+
+    if not sources and not manifest:
+        raise InputError("nothing to embed: give PATHS or --manifest")
+    if hop is not None and frames is None:
+        raise InputError("--hop needs --frames")
+    many = the_cluster(cluster, cluster_workers, workers, device)
+    options = {"frame_seconds": frames, "hop_seconds": hop}
+    if many is not None:
+        options["retry_failed"] = retry_failed
+        _on_cluster(many, sources or [], manifest or [], output, model, options, as_json)
+        return
+    if retry_failed:
+        raise InputError("--retry-failed needs --cluster: without it every file is tried again")
+    if manifest:
+        from wav2clip.cluster.listing import read_manifest
+
+        sources = [*(sources or []), *(path for each in manifest for path in read_manifest(each))]
+    options["workers"] = workers
+    _here(sources or [], Path(output), model, device, options, as_json)
+
+
+def _here(
+    sources: list[str], output: Path, model: str, device: str, options: Any, as_json: bool
+) -> None:
     from wav2clip.cli import console
     from wav2clip.embedding.bulk import embed_files
     from wav2clip.embedding.writers import write_embeddings, writer_for
-    from wav2clip.errors import InputError
     from wav2clip.files import find_recordings
 
     writer_for(output)  # a wrong suffix should not cost an hour of embedding
-    if not output.absolute().parent.is_dir():
-        raise InputError(f"{output}: the folder to write to does not exist")
-    if hop is not None and frames is None:
-        raise InputError("--hop needs --frames")
+    _require_folder(output)
     paths, failures = find_recordings(sources)
     results, warnings = [], {}
     if paths:
         loaded = console.load_model(model, device=device)
         with console.progress_bar("embedding", len(paths)) as advance:
-            for result in embed_files(
-                loaded, paths, frame_seconds=frames, hop_seconds=hop, workers=workers
-            ):
+            for result in embed_files(loaded, paths, **options):
                 advance()
                 if result.error is not None:
                     failures[result.path] = result.error
@@ -82,3 +135,52 @@ def embed(
     elif results:
         console.out.print(f"{rows} embeddings of {len(results)} files in {output}", soft_wrap=True)
     console.report_failures(failures, len(results))
+
+
+def _on_cluster(
+    cluster: Cluster,
+    sources: list[str],
+    manifests: list[str],
+    output: str,
+    model: str,
+    options: Any,
+    as_json: bool,
+) -> None:
+    from wav2clip.cli import console
+    from wav2clip.cli.finds import steps
+    from wav2clip.cluster.embed import blocks_of, embed_on_cluster
+    from wav2clip.cluster.storage import is_address
+
+    if not is_address(blocks_of(output)):
+        _require_folder(Path(output))
+    loaded = console.load_model(model)  # its weights travel to the workers; they have the device
+    with steps("embedding", "files") as progress:
+        report = embed_on_cluster(
+            loaded, sources, output, cluster, manifests=manifests, progress=progress, **options
+        )
+    console.report_warnings(report.warnings)
+    if as_json:
+        console.print_json(
+            {
+                "output": report.output if report.blocks else None,
+                "files": report.files,
+                "rows": report.rows,
+                "blocks": report.blocks,
+                "blocks_kept": report.kept,
+                "failures": report.failures,
+            }
+        )
+    elif report.blocks:
+        console.out.print(
+            f"{report.rows} embeddings of {report.files} files in {report.output}; "
+            f"{report.blocks} blocks, {report.kept} of them finished before",
+            soft_wrap=True,
+        )
+    console.report_failures(report.failures, report.files)
+
+
+def _require_folder(output: Path) -> None:
+    from wav2clip.errors import InputError
+
+    if not output.absolute().parent.is_dir():
+        raise InputError(f"{output}: the folder to write to does not exist")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from wav2clip.embedding.bulk import FileEmbedding
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import InputError
 from wav2clip.files import atomic_path, display
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def write_embeddings(path: Path, results: Sequence[FileEmbedding], model: Wav2CLIP) -> int:
@@ -52,6 +56,17 @@ def writer_for(path: Path) -> Callable[[Path, Sequence[FileEmbedding], Wav2CLIP]
     return writers[path.suffix.lower()]
 
 
+def embedding_table(results: Sequence[FileEmbedding], model: Wav2CLIP) -> pa.Table:
+    """The Arrow table of :func:`write_embeddings`, with the model's name as its metadata."""
+    import pyarrow as pa
+
+    paths, starts, ends, embeddings = _columns(results, model)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), model.dimension)
+    table = pa.table({"path": paths, "start": starts, "end": ends, "embedding": vectors})
+    metadata = {"wav2clip.model": model.name, "wav2clip.fingerprint": model.fingerprint}
+    return table.replace_schema_metadata(metadata)
+
+
 def _columns(
     results: Sequence[FileEmbedding], model: Wav2CLIP
 ) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
@@ -77,14 +92,9 @@ def _write_npz(path: Path, results: Sequence[FileEmbedding], model: Wav2CLIP) ->
 
 
 def _write_parquet(path: Path, results: Sequence[FileEmbedding], model: Wav2CLIP) -> None:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    paths, starts, ends, embeddings = _columns(results, model)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), model.dimension)
-    table = pa.table({"path": paths, "start": starts, "end": ends, "embedding": vectors})
-    metadata = {"wav2clip.model": model.name, "wav2clip.fingerprint": model.fingerprint}
-    pq.write_table(table.replace_schema_metadata(metadata), path)
+    pq.write_table(embedding_table(results, model), path)
 
 
 def _write_jsonl(path: Path, results: Sequence[FileEmbedding], model: Wav2CLIP) -> None:

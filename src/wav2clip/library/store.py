@@ -91,7 +91,7 @@ class KnownFile:
     reason: str = ""
 
 
-def file_id(path: str | os.PathLike[str]) -> str:
+def file_id(path: str | bytes | os.PathLike[str]) -> str:
     """32 hexadecimal digits for the bytes of a path: a plain key whatever the name holds."""
     return hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
 

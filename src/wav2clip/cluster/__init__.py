@@ -1,0 +1,1 @@
+"""Beyond one machine: the same embeddings, computed by the workers of a Ray cluster."""
