@@ -15,7 +15,7 @@ from wav2clip.errors import InputError
 from wav2clip.generation.canvas import Canvas, read_picture
 from wav2clip.generation.canvases import Maker
 from wav2clip.generation.cutouts import COUNT, Cutouts
-from wav2clip.generation.memory import Footprint, explained, measure_footprint
+from wav2clip.generation.memory import PEAK, Footprint, explained, kept_bytes, measure_footprint
 from wav2clip.generation.prompts import Prompt, check_prompts, loss
 from wav2clip.models.towers.base import Towers
 from wav2clip.models.towers.images import ImageSource
@@ -102,6 +102,13 @@ class Guide:
         embeddings = self._towers.encode_pixels(cutouts)
         return loss(prompts, F.normalize(embeddings.mean(dim=0), dim=-1))
 
+    def step_bytes(self, prompts: list[Prompt]) -> float:
+        """Memory that a step needs at its peak, in bytes, from what its forward pass keeps."""
+        kept = kept_bytes(lambda: self.evaluate(prompts))
+        # Each parameter has a gradient, two moments in Adam, and a temporary in its step.
+        state = 5 * sum(p.numel() * p.element_size() for p in self.canvas.parameters())
+        return PEAK * kept + state
+
     def _step(self, prompts: list[Prompt]) -> float:
         value = self.evaluate(prompts)
         self._optimizer.zero_grad(set_to_none=True)
@@ -138,10 +145,11 @@ def begin(
     canvas = make(*size)
     check_prompts(prompts)
 
-    def probe(side: int) -> Tensor:
-        return Guide(_cleared(make(side, side), settings.seed), towers, settings).evaluate(prompts)
+    def step_bytes(side: int) -> float:
+        probe = Guide(_cleared(make(side, side), settings.seed), towers, settings)
+        return probe.step_bytes(prompts)
 
-    footprint = measure_footprint(probe)
+    footprint = measure_footprint(step_bytes)
     footprint.check(*size, next(canvas.parameters()).device)
     _cleared(canvas, settings.seed)
     if initial is not None:

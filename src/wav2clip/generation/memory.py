@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -84,13 +83,13 @@ def explained(
         raise GenerationError(message) from error
 
 
-def measure_footprint(evaluate: Callable[[int], Tensor]) -> Footprint:
+def measure_footprint(step_bytes: Callable[[int], float]) -> Footprint:
     """Extrapolate from two small pictures.
 
     Args:
-        evaluate: the loss of a fresh square canvas of so many pixels a side, with its graph.
+        step_bytes: side of a square canvas in pixels to the bytes of a step on it.
     """
-    small, large = (PEAK * kept_bytes(partial(evaluate, side)) for side in PROBES)
+    small, large = map(step_bytes, PROBES)
     per_pixel = max(1.0, (large - small) / (PROBES[1] ** 2 - PROBES[0] ** 2))
     return Footprint(max(0.0, small - per_pixel * PROBES[0] ** 2), per_pixel)
 
