@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from wav2clip.cli.evaluate_captions import captions
 from wav2clip.cli.evaluate_datasets import datasets
 from wav2clip.cli.evaluate_events import events
 from wav2clip.cli.evaluate_probe import probe
@@ -24,6 +25,7 @@ app.command()(zeroshot)
 app.command()(retrieval)
 app.command()(tagging)
 app.command()(events)
+app.command()(captions)
 app.command()(report)
 
 
