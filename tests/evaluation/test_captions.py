@@ -139,7 +139,9 @@ def toy() -> list[CaptionedClip]:
     ]
 
 
-SMALL = CaptionConfig(width=32, heads=2, layers=1, dropout=0.0, epochs=25, learning_rate=5e-3)
+SMALL = CaptionConfig(
+    width=32, heads=2, layers=1, dropout=0.0, epochs=25, batch=4, learning_rate=3e-3
+)
 
 
 def test_a_decoder_learns_what_frames_are_called(toy: list[CaptionedClip]) -> None:
