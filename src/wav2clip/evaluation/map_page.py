@@ -46,6 +46,7 @@ h1 {{ font-size: 1rem; margin: 0; }}
 #now.failed {{ color: #b00020; }}
 audio {{ height: 2.2rem; }}
 main {{ flex: 1; min-height: 0; }}
+main > div {{ height: 100%; }}
 </style>
 </head>
 <body>
