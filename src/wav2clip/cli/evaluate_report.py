@@ -22,6 +22,9 @@ def report(
         "report"
     ),
     title: Annotated[str, typer.Option(help="Title of the report.")] = "wav2clip, evaluated",
+    note: Annotated[
+        str, typer.Option(help="What readers must know of the data, shown below the title.")
+    ] = "",
     maps: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,7 +46,7 @@ def report(
 
         rows = load_all(results or [common.RESULTS])
         drawn = [_map(text, device) for text in maps or ()]
-        for path in write(rows, out, title, drawn):
+        for path in write(rows, out, title, drawn, note):
             console.out.print(str(path), soft_wrap=True, markup=False, highlight=False)
 
 

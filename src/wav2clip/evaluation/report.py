@@ -23,6 +23,12 @@ MISTAKES = 8
 """Confusions and classes that are listed beneath the matrix."""
 
 
+LEGEND = (
+    "Percent, ± one standard deviation over the folds, or over draws of a share of the labels. "
+    "Lines marked as quoted are figures that others published."
+)
+
+
 @dataclass(frozen=True)
 class Table:
     """Lines under columns.
@@ -89,7 +95,11 @@ def build(records: Sequence[Record], maps: Sequence[Picture] = ()) -> list[Secti
 
 
 def write(
-    records: Sequence[Record], folder: Path, title: str, maps: Sequence[Picture] = ()
+    records: Sequence[Record],
+    folder: Path,
+    title: str,
+    maps: Sequence[Picture] = (),
+    note: str = "",
 ) -> tuple[Path, Path]:
     """Write ``report.md`` with its pictures beside it, and ``report.html`` with them inside.
 
@@ -98,6 +108,7 @@ def write(
         folder: made if need be.
         title: of the report.
         maps: pictures of embedding spaces.
+        note: what readers must know of the data or the run, shown below the title.
 
     Returns:
         Both files.
@@ -111,11 +122,12 @@ def write(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = (files("wav2clip.evaluation") / "report.html.j2").read_text("utf-8")
-    context: dict[str, Any] = {"title": title, "sections": sections, "runs": runs(records)}
+    context: dict[str, Any] = {"title": title, "note": note, "runs": runs(records)}
+    context |= {"sections": sections, "legend": LEGEND}
     page = environment.from_string(template).render(context)
     for picture in (picture for section in sections for picture in section.pictures):
         _save(folder / _file(picture), picture.png or picture.svg.encode())
-    _save(folder / "report.md", markdown(sections, title, runs(records)).encode())
+    _save(folder / "report.md", markdown(sections, title, runs(records), note).encode())
     _save(folder / "report.html", page.encode())
     return folder / "report.md", folder / "report.html"
 
@@ -134,9 +146,11 @@ def runs(records: Sequence[Record]) -> dict[str, list[str]]:
     return {name: list(dict.fromkeys(values)) for name, values in facts.items()}
 
 
-def markdown(sections: Sequence[Section], title: str, facts: dict[str, list[str]]) -> str:
+def markdown(
+    sections: Sequence[Section], title: str, facts: dict[str, list[str]], note: str = ""
+) -> str:
     """The report as Markdown; pictures are linked."""
-    parts = [f"# {title}", "Percent, ± one standard deviation. *Quoted* lines are others' figures."]
+    parts = [f"# {title}", LEGEND, *([f"**{note}**"] if note else [])]
     for section in sections:
         parts.append(f"## {section.title}")
         for table in section.tables:

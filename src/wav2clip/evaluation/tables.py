@@ -141,7 +141,9 @@ def share_lines(records: Sequence[Record], task: str, dataset: str) -> tuple[lis
             (row.model, show_settings(row)), Line(row.model, show_settings(row), {})
         )
         line.cells[f"{row.fraction:.0%}"] = show_value(row)
-    several = [line for line in lines.values() if len(line.cells) > 1]
+    most = {(row.model, show_settings(row)): row.value for row in rows if row.fraction == 1}
+    order = sorted(lines, key=lambda key: -most.get(key, 0.0))
+    several = [lines[key] for key in order if len(lines[key].cells) > 1]
     columns = {f"{row.fraction:.0%}": row.fraction for row in rows if row.fraction}
     return sorted(columns, key=lambda name: columns[name]), several
 
