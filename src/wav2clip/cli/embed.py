@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wav2clip.cli.clusters import ClusterOption, ClusterWorkersOption, ThreadsOption
+from wav2clip.cli.clusters import ClusterOption, ClusterWorkersOption, ThreadsOption, the_cluster
 
 if TYPE_CHECKING:
     from wav2clip.cluster.session import Cluster
@@ -72,7 +72,6 @@ def embed(
 
     Many machines: `wav2clip embed /shared/recordings --cluster auto -o /shared/embeddings`
     """
-    from wav2clip.cli.clusters import the_cluster
     from wav2clip.errors import InputError
 
     if not sources and not manifest:

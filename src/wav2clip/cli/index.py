@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wav2clip.cli.clusters import ClusterOption, ClusterWorkersOption, ThreadsOption, the_cluster
 from wav2clip.cli.finds import DeviceOption, LibraryOption, ModelOption
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def index(
         typer.Option(help="Seconds that neighbouring segments share.", show_default="2.5"),
     ] = None,
     device: DeviceOption = "cpu",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode. Default: one per core.")
-    ] = None,
+    workers: ThreadsOption = None,
+    cluster: ClusterOption = None,
+    cluster_workers: ClusterWorkersOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Index folders of recordings, so that `wav2clip search` finds what is in them.
@@ -54,23 +55,30 @@ def index(
     Example: `wav2clip index ~/recordings`
 
     Example: `wav2clip index /archive/field /archive/foley --library /archive/library --prune`
+
+    Many machines, which all see the folders: `wav2clip index /shared/sounds --cluster auto`
     """
     from wav2clip.cli import console, finds
     from wav2clip.files import display
 
-    opened = finds.open_library(library, model, device)
+    many = the_cluster(cluster, cluster_workers, workers, device)
+    options: dict[str, Any] = {
+        "prune": prune,
+        "rebuild": rebuild,
+        "wait": wait,
+        "segment_seconds": segment,
+        "overlap_seconds": overlap,
+    }
+    # The weights travel to the workers of a cluster; it is they who have the device.
+    opened = finds.open_library(library, model, device if many is None else "cpu")
     opened.load_model()  # it has a bar of its own
-    with finds.steps("indexing", "files") as progress:
-        report = opened.index(
-            folders,
-            prune=prune,
-            rebuild=rebuild,
-            wait=wait,
-            workers=workers,
-            segment_seconds=segment,
-            overlap_seconds=overlap,
-            progress=progress,
-        )
+    if many is None:
+        with finds.steps("indexing", "files") as progress:
+            report = opened.index(folders, workers=workers, progress=progress, **options)
+    else:
+        from wav2clip.cluster.index import index_on_cluster
+
+        report = index_on_cluster(opened, folders, many, watch=finds.steps, **options)
     console.report_warnings(report.warnings)
     if as_json:
         summary = {**asdict(report), "library": opened.store.uri, "segments": len(opened)}

@@ -25,7 +25,7 @@ from wav2clip.cluster.blocks import (
 from wav2clip.cluster.listing import list_files
 from wav2clip.cluster.plan import Block, Job, finished, make_plan, stale
 from wav2clip.cluster.session import Cluster, connected, stream
-from wav2clip.cluster.storage import Folder, is_address
+from wav2clip.cluster.storage import Folder, is_address, public_name
 from wav2clip.cluster.worker import Model, Worker, share_model, start_ledger
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP
@@ -100,10 +100,14 @@ def embed_on_cluster(
     report = EmbedReport(output, failures=dict(listing.failures))
     if not listing.files.num_rows:
         return report
-    absolute = [s if is_address(s) else os.path.abspath(s) for s in sources]
-    names = [m if is_address(m) else os.path.abspath(m) for m in manifests]
     job = Job(
-        model.fingerprint, model.name, engine, frame_seconds, hop_seconds, (*absolute,), (*names,)
+        model.fingerprint,
+        model.name,
+        engine,
+        frame_seconds,
+        hop_seconds,
+        sources=tuple(map(_settled_name, sources)),
+        manifests=tuple(map(_settled_name, manifests)),
     )
     with _only_driver(folder):
         blocks = make_plan(job, listing, folder)
@@ -195,6 +199,11 @@ def _compute(
                 yield row["block"], Summary(**json.loads(row["summary"]))
 
 
+def _settled_name(source: str) -> str:
+    """The same for a source from whatever folder the command is run."""
+    return public_name(source) if is_address(source) else display(os.path.abspath(source))
+
+
 def _absolute(output: Folder) -> str:
     """The folder as a worker in another working directory finds it."""
     return str(output.local or output.location)
@@ -229,12 +238,10 @@ def _only_driver(output: Folder) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise ClusterError(
-            f"another process is writing to {display(output.location)}: wait until it has ended"
+            f"another process is writing to {output.name}: wait until it has ended"
         ) from error
     except OSError as error:
-        raise ClusterError(
-            f"cannot write to {display(output.location)}: {error.strerror or error}"
-        ) from error
+        raise ClusterError(f"cannot write to {output.name}: {error.strerror or error}") from error
     try:
         yield
     finally:

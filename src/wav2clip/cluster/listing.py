@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv, fs
 
-from wav2clip.cluster.storage import is_address, open_location
+from wav2clip.cluster.storage import is_address, open_location, public_name
 from wav2clip.errors import InputError
 from wav2clip.files import AUDIO_SUFFIXES, display, find_recordings
 from wav2clip.library.store import file_id
@@ -140,12 +140,12 @@ def _stored(source: str, failures: dict[str, str]) -> Iterator[Found]:
             infos = [info for info in infos if _is_recording(info, path)]
             infos.sort(key=lambda info: info.path.split("/"))
             if not infos:
-                failures[source] = "the folder holds no audio or video file"
+                failures[public_name(source)] = "the folder holds no audio or video file"
         elif infos[0].type != fs.FileType.File:
-            failures[source] = "no such object or folder"
+            failures[public_name(source)] = "no such object or folder"
             return
     except OSError as error:
-        failures[source] = str(error)
+        failures[public_name(source)] = str(error)
         return
     for info in infos:
         found = _object(source, path, info.path)
@@ -160,8 +160,8 @@ def _is_recording(info: Any, root_path: str) -> bool:
 
 
 def _object(source: str, root_path: str, path: str) -> Found:
-    """A file below an address, named by the address without its query."""
-    address = source.partition("?")[0].rstrip("/") + path.removeprefix(root_path)
+    """A file below an address."""
+    address = public_name(source).rstrip("/") + path.removeprefix(root_path)
     return Found(file_id(address), display(address), source, path.encode())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from wav2clip.errors import InputError
+from wav2clip.files import display
 
 _PUBLISHES_WHOLE = frozenset({"s3", "gcs", "abfs"})
 """File systems on which an object appears when its upload has ended, and not before."""
@@ -20,6 +22,11 @@ _PUBLISHES_WHOLE = frozenset({"s3", "gcs", "abfs"})
 def is_address(location: str) -> bool:
     """Whether it is an address such as ``s3://bucket/folder``, not a path."""
     return "://" in location
+
+
+def public_name(address: str) -> str:
+    """An address without its query and without the keys that it may hold."""
+    return re.sub(r"//[^/@:]*:[^/@]*@", "//", address.partition("?")[0])
 
 
 def open_location(location: str) -> tuple[Any, str]:
@@ -43,18 +50,24 @@ def open_location(location: str) -> tuple[Any, str]:
         system, base = fs.FileSystem.from_uri(root)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise InputError(
-            f"{location}: cannot be opened ({error}); expected a path, or an address that begins "
-            "with file://, s3://, gs://, abfs:// or hdfs://"
+            f"{public_name(location)}: cannot be opened ({error}); expected a path, or an address "
+            "that begins with file://, s3://, gs://, abfs:// or hdfs://"
         ) from error
     path = path.removesuffix(f"?{query}") if query else path
     return system, f"{base.rstrip('/')}{slash}{path}".rstrip("/") or "/"
 
 
 class Folder:
-    """A folder of small files on a disk or on object storage; made when first written to."""
+    """A folder of small files on a disk or on object storage; made when first written to.
+
+    Attributes:
+        location: path or address.
+        name: the same for people.
+    """
 
     def __init__(self, location: str) -> None:
         self.location = location
+        self.name = display(public_name(location))
         self._system, self._path = open_location(location)
 
     @property

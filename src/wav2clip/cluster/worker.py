@@ -128,7 +128,7 @@ class Worker:
         ray = import_ray()
         careful, blamed = ray.get(self._ledger.begin.remote(block))
         rows = [row for row in range(files.num_rows) if row not in blamed]
-        results = {row: _failed(BLAMED.format(_DEATHS)) for row in blamed}
+        results = {row: failed(BLAMED.format(_DEATHS)) for row in blamed}
         for some in [[row] for row in rows] if careful else [rows]:
             if careful:
                 ray.get(self._ledger.take.remote(block, some[0]))
@@ -144,7 +144,7 @@ class Worker:
             def paths() -> Iterator[Path]:
                 for row, (path, reason) in zip(rows, _fetch(files, rows, folder), strict=True):
                     if reason is not None:
-                        unread.append((row, _failed(reason)))
+                        unread.append((row, failed(reason)))
                         continue
                     row_of[path] = row
                     yield path
@@ -156,9 +156,9 @@ class Worker:
             yield from unread
 
 
-def _failed(reason: str) -> FileEmbedding:
+def failed(reason: str, path: Path = Path()) -> FileEmbedding:
     nothing = np.zeros(0)
-    return FileEmbedding(Path(), np.zeros((0, 0), np.float32), nothing, nothing, reason)
+    return FileEmbedding(path, np.zeros((0, 0), np.float32), nothing, nothing, reason)
 
 
 def _fetch(files: pa.Table, rows: list[int], folder: str) -> Iterator[tuple[Path, str | None]]:

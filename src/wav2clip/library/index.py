@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -54,13 +55,47 @@ class IndexReport:
     seconds: float = 0.0
 
 
+class Executor(Protocol):
+    """Where files are read and embedded: in this process, or by the workers of a cluster."""
+
+    def hash(self, files: Iterable[KnownFile]) -> Iterator[tuple[KnownFile, str | None]]:
+        """As :func:`wav2clip.library.scan.hash_files`, in any order."""
+
+    def embed(
+        self, paths: Iterable[Path], segment_seconds: float, overlap_seconds: float
+    ) -> Iterator[FileEmbedding]:
+        """As :func:`wav2clip.embedding.bulk.embed_segments`, in any order."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """Threads of this process that decode, and one network."""
+
+    model: Wav2CLIP
+    workers: int | None = None
+
+    def hash(self, files: Iterable[KnownFile]) -> Iterator[tuple[KnownFile, str | None]]:
+        return folders.hash_files(files, self.workers)
+
+    def embed(
+        self, paths: Iterable[Path], segment_seconds: float, overlap_seconds: float
+    ) -> Iterator[FileEmbedding]:
+        return embed_segments(
+            self.model,
+            paths,
+            segment_seconds=segment_seconds,
+            overlap_seconds=overlap_seconds,
+            workers=self.workers,
+        )
+
+
 def update(
     store: Store,
     model: Wav2CLIP,
     found: Scan,
+    executor: Executor,
     *,
     prune: bool = False,
-    workers: int | None = None,
     progress: Progress | None = None,
 ) -> IndexReport:
     """Bring the library up to date with what was found. The caller holds the store's lock.
@@ -71,12 +106,10 @@ def update(
     started = time.perf_counter()
     run = _Run(store, model, found, progress)
     try:
-        results = embed_segments(
-            model,
-            run.paths_to_embed(workers),
-            segment_seconds=run.settings.segment_seconds,
-            overlap_seconds=run.settings.overlap_seconds,
-            workers=workers,
+        results = executor.embed(
+            run.paths_to_embed(executor),
+            run.settings.segment_seconds,
+            run.settings.overlap_seconds,
         )
         for result in results:
             run.take(result)
@@ -121,10 +154,10 @@ class _Run:
             else:
                 yield key, file
 
-    def paths_to_embed(self, workers: int | None) -> Iterator[Path]:
+    def paths_to_embed(self, executor: Executor) -> Iterator[Path]:
         """Paths of the files whose content is not known; the others are settled on the way."""
         moved: list[KnownFile] = []
-        for file, reason in folders.hash_files(self._todo.values(), workers):
+        for file, reason in executor.hash(self._todo.values()):
             if reason is not None:
                 self._fail(file, reason)
             elif file.hash not in self._by_hash:

@@ -17,7 +17,7 @@ from wav2clip.errors import InputError, LibraryError, RegistryError
 from wav2clip.library import tags
 from wav2clip.library.duplicates import THRESHOLD, Group, find
 from wav2clip.library.filters import Filters
-from wav2clip.library.index import IndexReport, Progress, update
+from wav2clip.library.index import Executor, Here, IndexReport, Progress, update
 from wav2clip.library.query import Query
 from wav2clip.library.results import Results
 from wav2clip.library.scan import scan
@@ -124,6 +124,7 @@ class Library:
         workers: int | None = None,
         segment_seconds: float | None = None,
         overlap_seconds: float | None = None,
+        executor: Executor | None = None,
         progress: Progress | None = None,
     ) -> IndexReport:
         """Bring the library up to date with folders (recursively) and files.
@@ -136,6 +137,7 @@ class Library:
             workers: threads that decode; by default one per core.
             segment_seconds: length of a segment; 10 for a new library, fixed from then on.
             overlap_seconds: overlap of neighbouring segments; 2.5 for a new library.
+            executor: where files are read and embedded; by default in this process, by ``workers``.
             progress: called with (files done, files to do).
 
         Returns:
@@ -155,8 +157,9 @@ class Library:
                 self._snapshot = None
             model = self.model
             self._settle(model, segment_seconds, overlap_seconds)
+            executor = executor or Here(model, workers)
             return update(
-                self.store, model, scan(folders), prune=prune, workers=workers, progress=progress
+                self.store, model, scan(folders), executor, prune=prune, progress=progress
             )
 
     def _settle(self, model: Wav2CLIP, segment: float | None, overlap: float | None) -> None:

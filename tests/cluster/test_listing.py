@@ -1,0 +1,121 @@
+"""What is listed: folders, manifests in every format, addresses."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from media import tone, wav_bytes
+from wav2clip.cluster.listing import list_files, read_manifest
+from wav2clip.cluster.storage import Folder, open_location, public_name
+from wav2clip.errors import InputError
+from wav2clip.library.store import file_id
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    folder = tmp_path / "so unds ü"
+    (folder / "deep").mkdir(parents=True)
+    for name in ("b.wav", "a.wav", "deep/c d%20#?.wav", ".hidden.wav"):
+        (folder / name).write_bytes(wav_bytes(tone(0.1)))
+    (folder / "notes.txt").write_text("not a recording")
+    return folder
+
+
+def names(rows: pa.Table) -> list[str]:
+    return [path.rpartition("/")[2] for path in rows["path"].to_pylist()]
+
+
+def test_a_folder_by_path_and_by_address_is_the_same(sounds: Path) -> None:
+    by_path, by_address = list_files([str(sounds)]), list_files([f"file://{sounds}"])
+    assert names(by_path.files) == names(by_address.files) == ["a.wav", "b.wav", "c d%20#?.wav"]
+    for column in ("inner", "size", "mtime_ns"):
+        assert by_path.files[column].to_pylist() == by_address.files[column].to_pylist()
+    assert by_address.files["path"].to_pylist()[0] == f"file://{sounds}/a.wav"
+    assert by_path.files["file"].to_pylist() == [
+        file_id(os.fsdecode(inner)) for inner in by_path.files["inner"].to_pylist()
+    ]
+    assert by_path.failures == by_address.failures == {}
+    system, _ = open_location(by_address.files["root"][0].as_py())
+    for inner in by_address.files["inner"].to_pylist():
+        assert system.open_input_stream(inner.decode()).read(4) == b"RIFF"
+
+
+def test_doubles_count_once_and_failures_have_reasons(sounds: Path) -> None:
+    empty = sounds.parent / "empty"
+    empty.mkdir()
+    sources = [str(sounds / "b.wav"), str(sounds), str(empty), "gone.wav", f"file://{empty}",
+               f"file://{sounds}/none"]  # fmt: skip
+    found = list_files(sources)
+    assert names(found.files) == ["b.wav", "a.wav", "c d%20#?.wav"]
+    assert found.failures == {
+        str(empty): "the folder holds no audio or video file",
+        "gone.wav": "no such file, folder or pattern",
+        f"file://{empty}": "the folder holds no audio or video file",
+        f"file://{sounds}/none": "no such object or folder",
+    }
+    with pytest.raises(InputError, match="expected a path, or an address"):
+        list_files(["gopher://host/sounds"])
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"od\xffd.wav")
+    (tmp_path / odd).write_bytes(wav_bytes(tone(0.1)))
+    row = list_files([str(tmp_path)]).files
+    assert row["path"].to_pylist() == [f"{tmp_path}/od\\xffd.wav"]
+    assert os.fsdecode(row["inner"][0].as_py()) == str(tmp_path / odd)
+
+
+@pytest.mark.parametrize("where", ["{}", "file://{}"])
+def test_manifests_in_every_format(tmp_path: Path, where: str) -> None:
+    paths = ["sub/a.wav", "/abs/b, c.wav", "s3://bucket/d e.wav", "ünï.wav"]
+    (tmp_path / "list.txt").write_text("\n".join([*paths[:2], "", *paths[2:], ""]))
+    quoted = "".join(f'x,"{path}"\n' for path in paths)
+    (tmp_path / "list.csv").write_text("label,path\n" + quoted)
+    lines = [json.dumps({"path": path, "label": 1}) for path in paths[1:]]
+    (tmp_path / "list.jsonl").write_text("\n".join([json.dumps(paths[0]), *lines]))
+    pq.write_table(pa.table({"label": [1] * 4, "path": paths}), tmp_path / "list.parquet")
+    folder = where.format(tmp_path)
+    for suffix in ("txt", "csv", "jsonl", "parquet"):
+        assert read_manifest(f"{folder}/list.{suffix}") == [
+            f"{folder}/sub/a.wav", "/abs/b, c.wav", "s3://bucket/d e.wav", f"{folder}/ünï.wav"
+        ]  # fmt: skip
+
+
+def test_manifests_are_not_looked_at_and_bad_ones_are_told(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("gone.wav\nfile:///gone too.wav\ngone.wav\n")
+    rows = list_files([], [str(tmp_path / "list.txt")]).files
+    assert rows["path"].to_pylist() == [str(tmp_path / "gone.wav"), "file:///gone too.wav"]
+    assert rows["inner"].to_pylist()[1] == b"/gone too.wav"
+    assert rows["size"].to_pylist() == [-1, -1]
+    (tmp_path / "bad.csv").write_text("name,label\na,b\n")
+    with pytest.raises(InputError, match="expected one named path"):
+        read_manifest(str(tmp_path / "bad.csv"))
+    (tmp_path / "bad.jsonl").write_text("{no json\n")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 and nothing else")
+    for name in ("bad.jsonl", "bad.parquet", "none.txt"):
+        with pytest.raises(InputError, match=rf"{name}: cannot be read as a manifest"):
+            read_manifest(str(tmp_path / name))
+
+
+def test_keys_in_addresses_are_not_shown() -> None:
+    assert public_name("s3://key:secret@bucket/a?endpoint_override=x") == "s3://bucket/a"
+    assert public_name("abfs://container@account.host/a") == "abfs://container@account.host/a"
+
+
+def test_files_appear_when_whole_and_parts_go(tmp_path: Path) -> None:
+    folder = Folder(f"file://{tmp_path}/new/er")
+    assert folder.names() == set()
+    folder.write("a", b"one")
+    folder.write("a", b"two")
+    assert folder.open("a").read() == b"two"
+    with pytest.raises(TypeError):
+        folder.write("b", object())
+    assert folder.names() == {"a"}
+    folder.delete(["a", "none"])
+    assert folder.names() == set()
