@@ -1,19 +1,21 @@
-"""Fit the factor of an audio checkpoint's probabilities and write it into its config.json.
+"""Fit what an audio checkpoint's config.json says of its scores and of its activations.
 
     python tools/calibrate_audio.py CHECKPOINT SHARDS
 
-The validation clips of SHARDS are compared with the class weights of all labels that occur among
-them, from the built-in text tower in the default prompts, both sides centred as zero-shot
-classification does; see ``wav2clip.pretrain.metrics.fitted_scale`` for the fit. A run of
-``wav2clip pretrain fit`` does the same with its teacher's embeddings; this tool is for a
-checkpoint whose text tower is another one.
+``logit_scale``: the validation clips of SHARDS are compared with the class weights of all labels
+that occur among them, from the built-in text tower in the default prompts, both sides centred as
+zero-shot classification does; see ``wav2clip.pretrain.metrics.fitted_scale`` for the fit. A run of
+``wav2clip pretrain fit`` does the same with its teacher's embeddings; this tool is for a checkpoint
+whose text tower is another one.
+
+``activation_ranges``, for 8-bit convolutions: the smallest and largest values over the same clips.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,9 @@ from rich.progress import track
 
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.files import atomic_path
-from wav2clip.models.checkpoint import CONFIG_FILE
+from wav2clip.models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint
+from wav2clip.models.frontend import Frontend
+from wav2clip.models.onnx_graph import activation_ranges
 from wav2clip.pretrain.metrics import fitted_scale
 from wav2clip.pretrain.shards import SAMPLE_RATE, Sample, iterate
 from wav2clip.zeroshot import class_weights, similarity
@@ -62,6 +66,20 @@ def fit(model: Wav2CLIP, samples: Sequence[Sample], seconds: float) -> tuple[flo
     return factor, float((cosines.argmax(dim=1) == own).float().mean())
 
 
+def activations(checkpoint: Checkpoint, samples: Sequence[Sample]) -> dict[str, list[float]]:
+    """Ranges of the activations, to four decimals."""
+    frontend = Frontend(checkpoint.config.frontend)
+
+    def spectrograms() -> Iterator[torch.Tensor]:
+        for sample in track(samples, "activations", transient=True):
+            wave = torch.from_numpy(sample.audio.astype(np.float32) / 32768)[None]
+            yield frontend.standardize(frontend(wave), "recording")
+
+    with torch.inference_mode():
+        ranges = activation_ranges(checkpoint.network, checkpoint.config, spectrograms())
+    return {name: [round(low, 4), round(high, 4)] for name, (low, high) in ranges.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="folder with config.json")
@@ -73,6 +91,7 @@ def main() -> None:
     path = options.checkpoint / CONFIG_FILE
     document = json.loads(path.read_text("utf-8"))
     document["logit_scale"] = round(factor, 3)
+    document["activation_ranges"] = activations(load_checkpoint(options.checkpoint), samples)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     print(f"{len(samples)} clips, accuracy {accuracy:.3f}: logit_scale {factor:.3f} in {path}")

@@ -31,6 +31,8 @@ COMMANDS = {
     "gallery": "Make a page of sounds and the pictures they gave.",
     "pretrain": "Train an encoder of your own: prepare the data, fit, publish.",
     "evaluate": "Measure any encoder as the literature does: datasets, tasks, report.",
+    "export": "Write a model as ONNX, in float32 and in 8 bits.",
+    "doctor": "Say which engines work here, how fast each is, and what is installed.",
     "models": "List the models that can be loaded by name, and what is cached.",
 }
 """Subcommands, each in ``wav2clip.cli.<name>`` as ``app`` or as a function of that name."""

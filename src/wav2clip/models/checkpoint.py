@@ -49,6 +49,8 @@ class AudioConfig:
         provenance: free JSON: data, recipe, metrics, addresses.
         logit_scale: factor on centred cosines before the softmax of zero-shot classification,
             fitted on held-out clips; None: derived from the text tower's.
+        activation_ranges: smallest and largest value of the activations by name, for 8-bit
+            convolutions; see :func:`wav2clip.models.onnx_graph.activation_ranges`.
     """
 
     frontend: FrontendConfig = field(default_factory=FrontendConfig)
@@ -57,6 +59,7 @@ class AudioConfig:
     licence: str = "unknown"
     provenance: dict[str, Any] = field(default_factory=dict)
     logit_scale: float | None = None
+    activation_ranges: dict[str, tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -237,6 +240,9 @@ def _read_config(path: Path) -> AudioConfig:
             raise CheckpointError(f"{display(path)}: format is not {FORMAT}; update wav2clip?")
         encoder: dict[str, Any] = document.pop("encoder")
         encoder |= {"planes": tuple(encoder["planes"]), "blocks": tuple(encoder["blocks"])}
+        if ranges := document.get("activation_ranges"):
+            pairs = {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
+            document["activation_ranges"] = pairs
         return AudioConfig(
             frontend=FrontendConfig(**document.pop("frontend")),
             encoder=EncoderConfig(**encoder),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -99,27 +99,36 @@ class ResNet(nn.Module):
         features: Tensor = x
         return features
 
-    def forward_pieces(self, pieces: Iterable[Tensor], columns: int = 2048) -> Tensor:
-        """Features (1, planes[-1]) of a spectrogram in pieces (1, bins, any), in bounded memory.
-
-        Equal to :meth:`forward` of the whole but for rounding. A cell of the feature map sees 217
-        columns to either side of its centre, and centres are 32 columns apart. So the spectrogram
-        is taken in chunks of ``columns`` (a multiple of 32) with a margin of :data:`MARGIN` columns
-        on either side, whose own cells are left out of the average.
-        """
-        total, cells = torch.zeros(()), 0
-        for chunk, first, last in _chunks(pieces, columns):
-            kept = self.feature_map(chunk)[..., first:last]
-            total = total + kept.double().sum(dim=(2, 3))
-            cells += kept.shape[2] * kept.shape[3]
-        return (total / cells).to(chunk.dtype)
-
 
 STRIDE = 32
 """Columns of the spectrogram between the centres of neighbouring cells of the feature map."""
 
 MARGIN = 7 * STRIDE
 """Columns that a chunk needs on either side: the reach of a cell, 217, rounded up to cells."""
+
+
+def pool_pieces(
+    feature_map: Callable[[Tensor], Tensor], pieces: Iterable[Tensor], columns: int = 2048
+) -> Tensor:
+    """Features (1, planes[-1]) of a spectrogram in pieces (1, bins, any), in bounded memory.
+
+    Equal to those of the whole but for rounding. A cell of the feature map sees 217 columns to
+    either side of its centre, and centres are 32 columns apart. So the spectrogram is taken in
+    chunks of ``columns`` (a multiple of 32) with a margin of :data:`MARGIN` columns on either side,
+    whose own cells are left out of the average.
+
+    Args:
+        feature_map: as :meth:`ResNet.feature_map`.
+        pieces: the spectrogram from its start.
+        columns: of a chunk.
+    """
+    total, cells, dtype = torch.zeros(()), 0, torch.float32
+    for chunk, first, last in _chunks(pieces, columns):
+        kept = feature_map(chunk)[..., first:last]
+        total = total + kept.double().sum(dim=(2, 3))
+        cells += kept.shape[2] * kept.shape[3]
+        dtype = kept.dtype
+    return (total / cells).to(dtype)
 
 
 def _chunks(pieces: Iterable[Tensor], columns: int) -> Iterator[tuple[Tensor, int, int | None]]:
@@ -202,8 +211,8 @@ class AudioNetwork(nn.Module):
         of its kernels, a quarter of the time of one clip. Where this build of PyTorch cannot keep
         them so, nothing changes.
         """
-        if _can_pack():
-            encoder = self.audio_encoder
+        encoder = self.audio_encoder
+        if _can_pack(encoder.conv1.weight.dtype):
             encoder.conv1 = PackedConv2d(encoder.conv1)  # type: ignore[assignment]
             for name, module in list(encoder.named_modules()):
                 if isinstance(module, BasicBlock):
@@ -263,14 +272,15 @@ class PackedBlock(nn.Module):
 
 
 @functools.cache
-def _can_pack() -> bool:
-    """Whether this build of PyTorch has the operators, as :class:`PackedConv2d` calls them."""
+def _can_pack(dtype: torch.dtype) -> bool:
+    """Whether PyTorch has the operators here for that type, as :class:`PackedConv2d` calls them."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     try:
         with torch.inference_mode():
-            convolution = PackedConv2d(nn.Conv2d(1, 1, 1))
-            convolution.onto_(torch.zeros(1, 1, 1, 1), convolution(torch.zeros(1, 1, 1, 1)))
+            pixel = torch.zeros(1, 1, 1, 1, dtype=dtype)
+            convolution = PackedConv2d(nn.Conv2d(1, 1, 1, dtype=dtype))
+            convolution.onto_(pixel.clone(), convolution(pixel))
     except (AttributeError, RuntimeError, TypeError):
         return False
     return True

@@ -1,0 +1,328 @@
+"""The network as an ONNX graph, in float32 or with 8-bit convolutions, with or without front end.
+
+Built node by node: twenty convolutions need no tracing, so a graph is there in a fraction of a
+second, its tensors have names that can be relied on, and it does not change with the version of an
+exporter. Needs the extra ``onnx``.
+
+8-bit: activations are unsigned with one scale per tensor, weights signed with one scale per output
+channel (Jacob et al. 2018, arXiv 1712.05877; Krishnamoorthi 2018, arXiv 1806.08342). Scales of
+activations come from the ranges that real sounds show (:func:`activation_ranges`). The first
+convolution, which sees the spectrogram itself, the pooling and the projection stay in float32.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from wav2clip import __version__
+from wav2clip.errors import InputError, MissingExtraError
+from wav2clip.models.encoder import AudioNetwork, BasicBlock
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from wav2clip.models.checkpoint import AudioConfig
+
+Array = NDArray[Any]
+Ranges = Mapping[str, tuple[float, float]]
+
+OPSET = 17
+"""Of 2022; what follows uses nothing newer, so old runtimes read it too."""
+SPECTROGRAM, WAVEFORM = "spectrogram", "waveform"
+EMBEDDING, FEATURES, FEATURE_MAP = "embedding", "features", "feature_map"
+_FIRST = "stem"
+_LEVELS = 255
+_MISSING = "ONNX is not installed: pip install 'wav2clip[onnx]'"
+
+
+def build_onnx(
+    network: AudioNetwork,
+    config: AudioConfig,
+    *,
+    frontend: bool = False,
+    ranges: Ranges | None = None,
+    fingerprint: str = "",
+) -> ModelProto:
+    """The graph of a network.
+
+    Args:
+        network: any, in evaluation mode; its batch norms are folded here.
+        config: goes into the metadata, with the fingerprint, as JSON.
+        frontend: whether the input is ``waveform`` (batch, samples), in [-1, 1] at the model's
+            rate, at least ``min_samples`` long, and every row is standardised alone; otherwise it
+            is ``spectrogram`` (batch, bins, columns), standardised.
+        ranges: of :func:`activation_ranges`, for 8-bit convolutions; None for float32.
+        fingerprint: of the checkpoint.
+
+    Returns:
+        A model with the outputs ``embedding`` (batch, dimension), ``features`` (batch, planes) and
+        ``feature_map`` (batch, planes, rows, columns). A runtime computes what is asked for.
+    """
+    graph = _Graph(network, ranges)
+    if frontend:
+        graph.add_frontend(config)
+    graph.add_encoder()
+    graph.outputs = {
+        EMBEDDING: ["batch", config.encoder.dimension],
+        FEATURES: ["batch", config.encoder.planes[-1]],
+        FEATURE_MAP: ["batch", config.encoder.planes[-1], "map_rows", "map_columns"],
+    }
+    metadata = {
+        "producer": f"wav2clip {__version__}",
+        "fingerprint": fingerprint,
+        "precision": "float32" if ranges is None else "int8",
+        "min_samples": str(config.frontend.min_samples),
+        "config": json.dumps(asdict(config)),
+    }
+    return graph.finish(WAVEFORM if frontend else SPECTROGRAM, config.frontend.bins, metadata)
+
+
+def activation_ranges(
+    network: AudioNetwork, config: AudioConfig, spectrograms: Iterable[Tensor]
+) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of every tensor that :func:`build_onnx` makes 8-bit.
+
+    Args:
+        network: the network in float32.
+        config: its config.
+        spectrograms: standardised, (batch, bins, columns) each, of sounds like those to come; a
+            hundred clips are plenty.
+
+    Returns:
+        Name of the tensor to (minimum, maximum) over all spectrograms.
+
+    Raises:
+        InputError: no spectrogram.
+    """
+    graph = _Graph(network, None)
+    graph.add_encoder()
+    graph.outputs = {name: ["batch", None, None, None] for name in graph.activations}
+    model = graph.finish(SPECTROGRAM, config.frontend.bins, {})
+    session = open_session(model.SerializeToString())
+    ranges: dict[str, tuple[float, float]] = {}
+    for spectrogram in spectrograms:
+        arrays = session.run(graph.activations, {SPECTROGRAM: spectrogram.numpy()})
+        for name, array in zip(graph.activations, arrays, strict=True):
+            low, high = ranges.get(name, (math.inf, -math.inf))
+            ranges[name] = min(low, float(array.min())), max(high, float(array.max()))
+    if not ranges:
+        raise InputError("no sound to take the ranges of activations from")
+    return ranges
+
+
+def open_session(model: bytes, threads: int | None = None) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Args:
+        model: a serialised graph.
+        threads: of one call; by default as many as torch uses.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError(_MISSING) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Real value = scale * (integer - zero)."""
+
+    scale: float
+    zero: int
+
+    @classmethod
+    def of(cls, low: float, high: float) -> _Scale:
+        """Zero must be an integer exactly: padding and ReLU put it into every tensor."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        scale = (high - low) / _LEVELS or 1.0
+        return cls(scale, round(-low / scale))
+
+
+class _Graph:
+    """A graph under construction; methods add nodes and return the name of what they compute."""
+
+    def __init__(self, network: AudioNetwork, ranges: Ranges | None) -> None:
+        try:
+            import onnx
+        except ImportError as error:
+            raise MissingExtraError(_MISSING) from error
+        self._onnx = onnx
+        self._network = network.fold_batch_norm().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self._ranges = ranges
+        self._nodes: list[Any] = []
+        self._constants: dict[str, Array] = {}
+        self._scales: dict[str, _Scale] = {}
+        self.outputs: dict[str, list[Any]] = {}
+        """Name to shape."""
+        self.activations: list[str] = []
+        """Tensors that are 8-bit in the 8-bit graph."""
+
+    def finish(self, source: str, bins: int, metadata: Mapping[str, str]) -> ModelProto:
+        """The whole model, checked."""
+        helper, proto = self._onnx.helper, self._onnx.TensorProto
+        shape = ["batch", "samples"] if source == WAVEFORM else ["batch", bins, "columns"]
+        model: ModelProto = helper.make_model(
+            helper.make_graph(
+                self._nodes,
+                "wav2clip",
+                [helper.make_tensor_value_info(source, proto.FLOAT, shape)],
+                [helper.make_tensor_value_info(n, proto.FLOAT, s) for n, s in self.outputs.items()],
+                [self._onnx.numpy_helper.from_array(a, n) for n, a in self._constants.items()],
+            ),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=8,
+        )
+        helper.set_model_props(model, dict(metadata))
+        self._onnx.checker.check_model(model)
+        return model
+
+    def add_encoder(self) -> None:
+        """From ``spectrogram`` to the three outputs."""
+        encoder = self._network.audio_encoder
+        x = self.node("Unsqueeze", SPECTROGRAM, self.constant("channel", np.array([1])))
+        x = self.node("Conv", x, *self._weights("conv1", encoder.conv1), **_shape(encoder.conv1))
+        x = self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+        x = self.activation(self.node("Relu", x), _FIRST)
+        blocks = [(n, m) for n, m in encoder.named_modules() if isinstance(m, BasicBlock)]
+        for name, block in blocks:
+            x = self._block(x, name, block)
+        x = self.node("Identity", x, name=FEATURE_MAP)
+        x = self.node("ReduceMean", x, axes=[2, 3], keepdims=0, name=FEATURES)
+        self._projection(x)
+
+    def add_frontend(self, config: AudioConfig) -> None:
+        """From ``waveform`` to ``spectrogram``: see :class:`wav2clip.models.frontend.Frontend`.
+
+        The Fourier transform is a convolution with windowed cosines and sines.
+        """
+        front = config.frontend
+        edge, bins = front.n_fft // 2, front.bins
+        window = torch.hann_window(front.n_fft, dtype=torch.float64).numpy()
+        angle = 2 * np.pi / front.n_fft * np.outer(np.arange(bins), np.arange(front.n_fft))
+        kernel = np.concatenate([np.cos(angle), np.sin(angle)]) * window
+        axes = np.array([1])
+        x = self.node(
+            "Pad", WAVEFORM, self.constant("edge", np.array([0, edge, 0, edge])), mode="reflect"
+        )
+        x = self.node("Unsqueeze", x, self.constant("one_channel", axes))
+        kernel = kernel[:, None].astype(np.float32)
+        x = self.node("Conv", x, self.constant("fourier", kernel), strides=[front.hop_length])
+        x = self.node("Mul", x, x)
+        halves = [f"{x}_real", f"{x}_imaginary"]
+        sizes = self.constant("halves", np.array([bins, bins]))
+        self._nodes.append(self._onnx.helper.make_node("Split", [x, sizes], halves, axis=1))
+        power = self.node("Add", *halves)
+        offset = self.constant("log_offset", np.float32(front.log_offset))
+        x = self.node("Log", self.node("Add", power, offset))
+        centred = self.node("Sub", x, self.node("ReduceMean", x, axes=[1, 2], keepdims=1))
+        squares = self.node("ReduceSumSquare", centred, axes=[1, 2], keepdims=1)
+        total = self.node("Mul", self._size(x, 1), self._size(x, 2))
+        less = self.node("Sub", total, self.constant("one", np.float32(1)))
+        deviation = self.node("Sqrt", self.node("Div", squares, less))
+        offset = self.constant("std_offset", np.float32(front.std_offset))
+        self.node("Div", centred, self.node("Add", deviation, offset), name=SPECTROGRAM)
+
+    def node(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        """Add a node with one output."""
+        output = name or f"{kind.lower()}_{len(self._nodes)}"
+        self._nodes.append(self._onnx.helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, name: str, value: Array | np.float32) -> str:
+        self._constants[name] = np.asarray(value)
+        return name
+
+    def activation(self, x: str, name: str) -> str:
+        """Mark a tensor as one that is 8-bit in the 8-bit graph."""
+        if self._ranges is None:
+            self.activations.append(name)
+            return self.node("Identity", x, name=name)
+        if name not in self._ranges:
+            raise InputError(f"no range for the activation {name}: calibrate this network anew")
+        scale = _Scale.of(*self._ranges[name])
+        parameters = (
+            self.constant(f"{name}.scale", np.float32(scale.scale)),
+            self.constant(f"{name}.zero", np.array(scale.zero, np.uint8)),
+        )
+        x = self.node("QuantizeLinear", x, *parameters)
+        x = self.node("DequantizeLinear", x, *parameters)
+        self._scales[x] = scale
+        return x
+
+    def _block(self, x: str, name: str, block: BasicBlock) -> str:
+        y = self.node("Relu", self._conv(x, f"{name}.conv1", block.conv1))
+        y = self.activation(y, f"{name}.inner")
+        y = self.activation(self._conv(y, f"{name}.conv2", block.conv2), f"{name}.sum")
+        if block.downsample is not None:
+            x = self._conv(x, f"{name}.downsample", block.downsample[0])
+            x = self.activation(x, f"{name}.shortcut")
+        return self.activation(self.node("Relu", self.node("Add", y, x)), f"{name}.out")
+
+    def _conv(self, x: str, name: str, module: nn.Module) -> str:
+        assert isinstance(module, nn.Conv2d)
+        scale = self._scales.get(x)
+        weights = self._weights(name, module, scale)
+        return self.node("Conv", x, *weights, **_shape(module))
+
+    def _weights(
+        self, name: str, module: nn.Module, scale: _Scale | None = None
+    ) -> tuple[str, str]:
+        """Names of a convolution's weight and bias, 8- and 32-bit where the input has a scale."""
+        assert isinstance(module, nn.Conv2d)
+        assert module.bias is not None  # folding a batch norm gives every convolution one
+        weight, bias = module.weight.detach().numpy(), module.bias.detach().numpy()
+        if scale is None:
+            return self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)
+        steps = np.abs(weight).max(axis=(1, 2, 3)) / 127
+        steps = np.where(steps == 0, 1, steps).astype(np.float32)
+        whole = np.rint(weight / steps[:, None, None, None]).astype(np.int8)
+        offsets = np.rint(bias / (steps * scale.scale)).clip(-(2**31), 2**31 - 1).astype(np.int32)
+        return (
+            self._dequantized(f"{name}.weight", whole, steps),
+            self._dequantized(f"{name}.bias", offsets, (steps * scale.scale).astype(np.float32)),
+        )
+
+    def _dequantized(self, name: str, whole: Array, steps: Array) -> str:
+        scale, zero = f"{name}.scale", f"{name}.zero"
+        self.constant(scale, steps)
+        self.constant(zero, np.zeros(len(steps), whole.dtype))
+        return self.node("DequantizeLinear", self.constant(name, whole), scale, zero, axis=0)
+
+    def _projection(self, features: str) -> None:
+        if self._network.audio_transform is None:
+            self.node("Identity", features, name=EMBEDDING)
+            return
+        layers = self._network.audio_transform.sequential
+        x = features
+        for index, (layer, name) in enumerate([(layers[0], ""), (layers[3], EMBEDDING)]):
+            assert isinstance(layer, nn.Linear)
+            weight = self.constant(f"projection.{index}.weight", layer.weight.detach().numpy())
+            bias = self.constant(f"projection.{index}.bias", layer.bias.detach().numpy())
+            x = self.node("Gemm", x, weight, bias, transB=1, name=name)
+            x = x if name else self.node("Relu", x)
+
+    def _size(self, x: str, axis: int) -> str:
+        """Length of an axis, as a float."""
+        index = self.constant(f"axis_{axis}", np.array(axis))
+        size = self.node("Gather", self.node("Shape", x), index)
+        return self.node("Cast", size, to=self._onnx.TensorProto.FLOAT)
+
+
+def _shape(module: nn.Module) -> dict[str, Any]:
+    """Strides and padding of a convolution, as attributes."""
+    assert isinstance(module, nn.Conv2d)
+    rows, columns = (int(p) for p in module.padding)
+    return {"strides": list(module.stride), "pads": [rows, columns, rows, columns]}

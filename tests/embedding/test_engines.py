@@ -1,0 +1,113 @@
+"""Engines agree: the exact ones to rounding, the coarser ones as closely as they claim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wav2clip.audio.io import load_audio
+from wav2clip.embedding import engines
+from wav2clip.embedding.diagnosis import examine
+from wav2clip.embedding.embedder import Wav2CLIP, load
+from wav2clip.errors import InputError, MissingExtraError
+from wav2clip.models import registry
+from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
+
+LEAST = {
+    ("onnx", "float32"): 0.99999,
+    ("onnx-int8", "float32"): 0.99,
+    ("torch", "bfloat16"): 0.999,
+    ("torch", "float16"): 0.9999,
+}
+"""Smallest cosine with float32 of PyTorch that is promised."""
+
+
+@pytest.fixture(scope="module")
+def builtin() -> Checkpoint:
+    return load_checkpoint(registry.locate("builtin"))
+
+
+@pytest.fixture(scope="module")
+def clips(data: Path) -> list[np.ndarray]:
+    return [load_audio(path).samples for path in sorted((data / "esc10_original").glob("*.ogg"))]
+
+
+@pytest.fixture(scope="module")
+def exact(builtin: Checkpoint, clips: list[np.ndarray]) -> np.ndarray:
+    return Wav2CLIP(builtin).embed_audio(clips, 16_000, normalize=True)
+
+
+@pytest.mark.parametrize(("engine", "precision"), LEAST)
+def test_on_real_clips(
+    builtin: Checkpoint, clips: list[np.ndarray], exact: np.ndarray, engine: str, precision: str
+) -> None:
+    model = Wav2CLIP(builtin, engine=engine, precision=precision)
+    together = model.embed_audio(clips, 16_000, normalize=True)
+    assert together.dtype == np.float32
+    assert (together * exact).sum(axis=1).min() >= LEAST[engine, precision]
+    alone = np.stack([model.embed_audio(clip, 16_000, normalize=True) for clip in clips[:4]])
+    assert (alone * together[:4]).sum(axis=1).min() > 1 - 1e-5, "it depends on batch mates"
+
+
+@pytest.mark.parametrize(("engine", "precision"), LEAST)
+def test_long_frames_and_features(builtin: Checkpoint, engine: str, precision: str) -> None:
+    """The other ways through an engine, against the exact one."""
+    model, reference = Wav2CLIP(builtin, engine=engine, precision=precision), Wav2CLIP(builtin)
+    wave = np.random.default_rng(0).normal(0, 0.1, 70 * 16_000).astype(np.float32)
+    for call in (
+        lambda m: m.embed_audio(wave, 16_000)[None],  # longer than a minute: in pieces
+        lambda m: m.embed_frames(wave[:80_000], 16_000).embeddings,
+        lambda m: m.encode_audio(wave[:80_000], 16_000)[None],
+    ):
+        ours, theirs = (torch.from_numpy(call(m)) for m in (model, reference))
+        assert torch.cosine_similarity(ours, theirs).min() >= LEAST[engine, precision] - 0.001
+
+
+def test_fingerprints_tell_coarse_from_exact(builtin: Checkpoint) -> None:
+    exact = Wav2CLIP(builtin).fingerprint
+    assert Wav2CLIP(builtin, engine="onnx").fingerprint == exact
+    assert Wav2CLIP(builtin, engine="onnx-int8").fingerprint == f"{exact}-int8"
+    assert Wav2CLIP(builtin, precision="bfloat16").fingerprint == f"{exact}-bfloat16"
+
+
+def test_auto_takes_the_fastest_exact_engine(
+    builtin: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for quick in ("torch", "onnx"):
+        monkeypatch.setattr(engines, "seconds", lambda engine, q=quick: float(engine.name != q))
+        assert Wav2CLIP(builtin, engine="auto").engine == quick
+    monkeypatch.setattr(engines, "has_onnx", lambda: False)
+    assert Wav2CLIP(builtin, engine="auto").engine == "torch"
+    assert Wav2CLIP(builtin, engine="auto", precision="bfloat16").engine == "torch"
+
+
+def test_what_does_not_exist(published_checkpoint: Path, builtin: Checkpoint) -> None:
+    with pytest.raises(InputError, match="expected one of torch, onnx, onnx-int8 or auto"):
+        load(engine="tensorrt")
+    with pytest.raises(InputError, match="float32, bfloat16, float16"):
+        load(precision="int4")
+    with pytest.raises(InputError, match="for the torch engine"):
+        load(engine="onnx", precision="bfloat16")
+    with pytest.raises(InputError, match="cannot be used here"):
+        load(device="cuda:99")
+    with pytest.raises(InputError, match="--calibrate"):
+        load(published_checkpoint, engine="onnx-int8")
+
+
+def test_diagnosis_names_what_does_not_work(
+    builtin: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "seconds", lambda engine, batch=1: 0.01)
+
+    def missing(*_: object, **__: object) -> None:
+        raise MissingExtraError("ONNX is not installed")
+
+    monkeypatch.setattr(engines.onnx_graph, "open_session", missing)
+    found = {report.name: report for report in examine(builtin)}
+    assert found["torch, cpu, float32"].problem is None
+    assert found["torch, cpu, float32"].cosine == pytest.approx(1, abs=1e-5)
+    assert found["torch, cpu, float32"].automatic
+    assert found["onnx, cpu"].problem == "ONNX is not installed"
