@@ -61,7 +61,7 @@ def test_an_encoder_without_words_is_refused(
 
 def test_every_direction_equals_the_naive_matrix(data: Path, builtin: Wav2CLIP) -> None:
     whole = load_dataset("tuxpaint", data / "tuxpaint")
-    dataset = replace(whole, clips=whole.clips[:15])
+    dataset = replace(whole, clips=whole.clips[::7])
     encoder = Wav2ClipEncoder(builtin)
     features = compute(encoder, dataset)
     found = {d.name: d for d in retrieval(encoder, features)}
@@ -76,7 +76,7 @@ def test_every_direction_equals_the_naive_matrix(data: Path, builtin: Wav2CLIP) 
             assert direction.values[f"R@{k}"] == pytest.approx((rank <= k).mean())
         assert direction.values["MRR"] == pytest.approx((1 / rank).mean(), abs=1e-3)
         assert direction.values["median_rank"] == np.sort(rank)[7]
-    assert found["text to picture"].values["R@5"] > 0.6, "chance is a third"
+    assert found["text to picture"].values["R@5"] > 0.5, "chance is a third"
 
 
 def test_each_caption_is_a_query_and_the_test_split_the_gallery(tiny: Tiny, words: Words) -> None:

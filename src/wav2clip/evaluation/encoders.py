@@ -11,12 +11,12 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from wav2clip.audio.io import Recording, Samples, load_audio, source_name
+from wav2clip.downloads import offline
 from wav2clip.embedding import bulk
 from wav2clip.embedding.embedder import Embeddings, Frames, Wav2CLIP, load
 from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.evaluation.baselines import RANDOM_SEED, LogMel, Mfcc, RandomEncoder
 from wav2clip.evaluation.published import PUBLISHED, missing_package
-from wav2clip.models import registry
 from wav2clip.models.registry import MODELS
 
 Layer = Literal["embedding", "encoder"]
@@ -167,9 +167,9 @@ def known_encoders() -> list[KnownEncoder]:
     known = []
     for model in MODELS.values():
         reason = "" if model.available else "its weights are fetched when it is first used"
-        if reason and registry.offline():
+        if reason and offline():
             reason = "its weights are not cached, and the network is forbidden"
-        known.append(KnownEncoder(model.name, model.available or not registry.offline(), reason))
+        known.append(KnownEncoder(model.name, model.available or not offline(), reason))
     for name in _BUILDERS:
         missing = missing_package(PUBLISHED[name].packages) if name in PUBLISHED else ""
         reason = missing or (

@@ -22,11 +22,11 @@ import torch
 
 from wav2clip.audio import windows
 from wav2clip.audio.io import Samples
+from wav2clip.downloads import offline
 from wav2clip.embedding.embedder import Embeddings
 from wav2clip.errors import InputError, MissingExtraError, RegistryError
 from wav2clip.evaluation.baselines import WindowEncoder
 from wav2clip.files import display
-from wav2clip.models.registry import offline
 from wav2clip.models.space import unit
 from wav2clip.models.towers.base import TEXT_BATCH, check_texts
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from wav2clip import downloads
 from wav2clip.downloads import Download, Progress, cache_folder
-from wav2clip.downloads import offline as offline
 from wav2clip.errors import DownloadError, RegistryError
 from wav2clip.files import display
 
