@@ -2,7 +2,7 @@
 
     python benchmarks/generation.py make       # 20 pictures for 20 sounds, into runs/generation
     python benchmarks/generation.py measure    # whose pictures find their sound
-    python benchmarks/generation.py speed      # seconds per step and memory
+    python benchmarks/generation.py speed      # seconds per step and memory; --canvas, --size
 
 The sounds are 20 of Tux Paint's 102, every fifth; Fourier canvas, built-in towers, 224 pixels. Each
 picture looks for its sound among the 20 by centred cosine: as it is, through changes that the
@@ -18,8 +18,11 @@ import csv
 import io
 import json
 import os
+import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +30,12 @@ import torch
 from PIL import Image, ImageFilter, ImageOps
 
 from wav2clip.embedding.embedder import load
+from wav2clip.generation.canvases import Maker, canvas_maker
 from wav2clip.generation.fourier import FourierCanvas
-from wav2clip.generation.guide import Guide, Settings
+from wav2clip.generation.guide import Guide, Settings, begin
 from wav2clip.generation.prompts import Prompter
+from wav2clip.generation.taming import IMAGENET_F16_16384, VQGAN
+from wav2clip.generation.vqgan import VQGANCanvas
 from wav2clip.zeroshot import similarity
 
 ROOT = Path(__file__).parents[1]
@@ -170,6 +176,43 @@ def measure(options: argparse.Namespace) -> None:
     )
 
 
+def resident() -> float:
+    """GB that this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
+
+
+def speed(options: argparse.Namespace) -> None:
+    """One row: seconds per step, and the peak of memory over that of the loaded model."""
+    model = load(device=options.device)
+    if options.canvas == "vqgan":  # neither speed nor memory depends on the weights
+        network = VQGAN(IMAGENET_F16_16384).eval().requires_grad_(False).to(options.device)
+        make: Maker = partial(VQGANCanvas, network)
+    else:
+        make = canvas_maker("fourier", device=options.device)
+    prompts = [Prompter(model).sound(sounds()[0])]
+    model.embed_image([Image.new("RGB", (SIZE, SIZE))])
+    cuda = options.device.startswith("cuda")
+    before = torch.cuda.memory_allocated() / 1e9 if cuda else resident()
+    begun = time.perf_counter()
+    size = (options.size, options.size)
+    guide = begin(make, size, model.towers, prompts, Settings(cutouts=options.cutouts))
+    ready = time.perf_counter()
+    list(guide.run(prompts, options.steps))
+    done = time.perf_counter()
+    peak = (
+        torch.cuda.max_memory_allocated() / 1e9
+        if cuda
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    )
+    expected = guide.step_bytes(prompts) / 1e9
+    print(
+        f"| {options.canvas} | {options.size} | {options.cutouts} | {options.device}, "
+        f"{torch.get_num_threads()} threads | {(done - ready) / options.steps:.2f} | "
+        f"{options.steps} steps: {done - begun:.0f} s | {peak - before:.1f} | {expected:.1f} |"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stage", choices=("make", "measure", "speed"))
@@ -177,8 +220,11 @@ def main() -> None:
     parser.add_argument("--cutouts", type=int, default=4)
     parser.add_argument("--every", type=int, default=1, help="every so many sounds only")
     parser.add_argument("--center", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--canvas", choices=("fourier", "vqgan"), default="fourier")
+    parser.add_argument("--size", type=int, default=SIZE)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    {"make": make, "measure": measure}[options.stage](options)
+    {"make": make, "measure": measure, "speed": speed}[options.stage](options)
 
 
 if __name__ == "__main__":
