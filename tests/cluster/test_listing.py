@@ -69,6 +69,10 @@ def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
     row = list_files([str(tmp_path)]).files
     assert row["path"].to_pylist() == [f"{tmp_path}/od\\xffd.wav"]
     assert os.fsdecode(row["inner"][0].as_py()) == str(tmp_path / odd)
+    (tmp_path / "even.wav").write_bytes(wav_bytes(tone(0.1)))
+    by_address = list_files([f"file://{tmp_path}"])
+    assert names(by_address.files) == ["even.wav"]
+    assert "1 names in it are no UTF-8" in by_address.failures[f"file://{tmp_path}"]
 
 
 @pytest.mark.parametrize("where", ["{}", "file://{}"])

@@ -137,7 +137,13 @@ def _stored(source: str, failures: dict[str, str]) -> Iterator[Found]:
         infos = system.get_file_info([path])
         if infos[0].type == fs.FileType.Directory:
             infos = system.get_file_info(fs.FileSelector(path, recursive=True))
-            infos = [info for info in infos if _is_recording(info, path)]
+            named = [info for info in infos if _has_name(info)]
+            if len(named) < len(infos):
+                failures[public_name(source)] = (
+                    f"{len(infos) - len(named)} names in it are no UTF-8; give the folder by its "
+                    "path to have these files as well"
+                )
+            infos = [info for info in named if _is_recording(info, path)]
             infos.sort(key=lambda info: info.path.split("/"))
             if not infos:
                 failures[public_name(source)] = "the folder holds no audio or video file"
@@ -151,6 +157,14 @@ def _stored(source: str, failures: dict[str, str]) -> Iterator[Found]:
         found = _object(source, path, info.path)
         mtime_ns = UNKNOWN if info.mtime_ns is None else info.mtime_ns
         yield found._replace(size=info.size, mtime_ns=mtime_ns)
+
+
+def _has_name(info: Any) -> bool:
+    """Whether the name is text: file systems behind addresses take no other."""
+    try:
+        return bool(info.path)
+    except UnicodeDecodeError:
+        return False
 
 
 def _is_recording(info: Any, root_path: str) -> bool:

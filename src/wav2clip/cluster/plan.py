@@ -152,8 +152,8 @@ def _require_same_job(job: Job, before: dict[str, object], output: Folder) -> No
     if others and others != ["model"]:  # the fingerprint says which model it is
         told = "; ".join(f"{key}: {before.get(key)} then, {now.get(key)} now" for key in others)
         raise ClusterError(
-            f"{output.name} holds the embeddings of another job ({told}): give the same sources and "
-            "options to go on with it, or name another output"
+            f"{output.name} holds the embeddings of another job ({told}): give the same sources "
+            "and options to go on with it, or name another output"
         )
 
 

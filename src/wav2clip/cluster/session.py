@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from wav2clip.errors import ClusterError, InputError, MissingExtraError
 
 _LOCAL_STORE_BYTES = 512 * 2**20
 # Blocks on their way are paths and vectors, not sound.
+
+_ANSWER_SECONDS = 10.0
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
@@ -77,6 +80,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
         "_node_ip_address": "127.0.0.1",
     }
     try:
+        _require_answer(cluster.address)
         with _quiet_start():
             ray.init(
                 cluster.address,
@@ -158,6 +162,13 @@ def import_ray() -> Any:
         ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
+
+
+def _require_answer(address: str) -> None:
+    """Raise ``OSError`` where nobody listens: Ray itself would ask again for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
 
 
 @contextmanager
