@@ -45,6 +45,8 @@ def gallery(
 
     Example: `wav2clip gallery sounds/ -o site/ --size 256 --steps 200`
     """
+    from rich.markup import escape
+
     from wav2clip.cli import console
     from wav2clip.errors import Wav2ClipError
     from wav2clip.files import display, find_recordings
@@ -62,7 +64,7 @@ def gallery(
     try:
         for number, sound in enumerate(recordings, 1):
             try:
-                place = f"{number}/{len(recordings)} {display(sound.name)}"
+                place = escape(f"{number}/{len(recordings)} {display(sound.name)}")
                 site.exhibits.append(_exhibit(site, sound, easel, place))
             except (Wav2ClipError, OSError) as error:
                 failures[sound] = str(error)
@@ -98,8 +100,9 @@ class Easel:
             return
         painting.warn_of_silence(sound)
         self._painter = self._painter or painting.Painter(self.style, self._device)
-        prompts = [self._painter.prompter.sound(sound)]
-        guide = self._painter.begin(prompts)
+        with console.err.status(f"listening to {place}"):
+            prompts = [self._painter.prompter.sound(sound)]
+            guide = self._painter.begin(prompts)
         with console.progress_bar(place, self.style.steps, "steps") as advance:
             self._painter.paint(
                 guide,

@@ -84,8 +84,9 @@ def generate(
         timing = (frame, hop, fps)
         summary = _film(painter, sound, film, extra, audio_weight, init, film_steps, timing)
     else:
-        prompts = [painter.prompter.sound(sound, audio_weight), *extra]
-        guide = painter.begin(prompts, init)
+        with console.err.status("listening"):
+            prompts = [painter.prompter.sound(sound, audio_weight), *extra]
+            guide = painter.begin(prompts, init)
         details = {"sound": sound.name, "prompts": [*(prompt or []), *(image_prompt or [])]}
         summary = _picture(painter, guide, prompts, target, snapshot_every, details)
     seconds = round(time.perf_counter() - begun, 2)
@@ -170,10 +171,11 @@ def _film(
     from wav2clip.generation import film
 
     frame, hop, fps = timing
-    moments = film.listen(painter.model, sound, frame, hop)
-    count = film.frame_count(film.sound_seconds(sound), fps)
-    prompts = [[painter.prompter.embedding(e, weight), *extra] for e in moments.embeddings]
-    guide = painter.begin(prompts[0], init)
+    with console.err.status("listening"):
+        moments = film.listen(painter.model, sound, frame, hop)
+        count = film.frame_count(film.sound_seconds(sound), fps)
+        prompts = [[painter.prompter.embedding(e, weight), *extra] for e in moments.embeddings]
+        guide = painter.begin(prompts[0], init)
     total = painter.style.steps + film_steps * (len(prompts) - 1)
     container = film.CONTAINERS[target.suffix.lower()]
     with atomic_path(target) as temporary:
