@@ -177,7 +177,7 @@ def test_a_gallery_of_a_folder(sound: Path) -> None:
     sound.with_suffix(".txt").write_text("A <b>tone</b>.\n")
     sound.with_suffix(".png").write_bytes(b"a picture that nothing here made")
     (folder / "broken.ogg").write_bytes(b"no sound")
-    soundfile.write(folder / "[/] b.wav", tone(0.4, hz=900), 16_000)
+    soundfile.write(folder / "[link=x] b.wav", tone(0.4, hz=900), 16_000)
     first = run(gallery, folder, "-o", site, *QUICK, "--json")
     assert first.exit_code == 1, first.output
     summary = json.loads(first.stdout)
