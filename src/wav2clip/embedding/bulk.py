@@ -1,21 +1,26 @@
-"""Many files: decoding in threads beside the network, batches across files of equal length.
+"""Many files: one pool of threads decodes and embeds, batches across files of equal length.
 
-A file that fails is a result like any other; it never costs its neighbours.
+Each thread works alone on a file or on a batch. That is a tenth to a third faster than a network
+that takes all cores for one batch, whose threads wait for each other while others decode
+(``benchmarks/engines.py``). A file that fails is a result like any other; it never costs its
+neighbours.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from wav2clip.audio import io, windows
@@ -28,6 +33,9 @@ T = TypeVar("T")
 _BATCH_FILES = 8
 _AHEAD = 4 * _BATCH_FILES
 """Recordings decoded or being decoded before the network takes them: at most WHOLE_SECONDS each."""
+
+_BATCHES_AHEAD = 4
+"""Batches that the pool has or will take next: enough that no thread is without work."""
 
 SHORTEST_TAIL = 0.5
 """Seconds: a last segment that would add less than this is left out."""
@@ -91,6 +99,10 @@ class _Pieces:
     done: list[tuple[int, int, Embeddings]] = field(default_factory=list)  # start, samples, vector
 
 
+_Piece = tuple[_Pieces, int, Samples]
+"""Owner, first sample, samples."""
+
+
 def embed_files(
     model: Wav2CLIP,
     paths: Iterable[Path],
@@ -106,19 +118,21 @@ def embed_files(
         paths: files; may be an iterator, which is read only as far ahead as needed.
         frame_seconds: length of frames, or None for clip level.
         hop_seconds: seconds between frames; by default the frames' length.
-        workers: threads that decode; by default one per core.
+        workers: threads that decode and embed; by default one per core.
     """
-    files = _decode_ahead(paths, model.sample_rate, workers)
-    if frame_seconds is not None:
-        hop = frame_seconds if hop_seconds is None else hop_seconds
-        for decoded in files:
-            yield _embed_one_by_frames(model, decoded, frame_seconds, hop)
-        return
+    with _pool(workers) as (pool, threads):
+        files = _decode_ahead(paths, model.sample_rate, pool)
+        if frame_seconds is not None:
+            hop = frame_seconds if hop_seconds is None else hop_seconds
+            for decoded in files:
+                yield _embed_one_by_frames(model, decoded, frame_seconds, hop)
+            return
 
-    def whole(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
-        yield 0, np.concatenate(list(decoded.blocks()))
+        def whole(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
+            yield 0, np.concatenate(list(decoded.blocks()))
 
-    yield from _embed_pieces(model, files, whole, long=partial(_embed_long, model))
+        batches = _Batches(model.beside(threads), pool)
+        yield from _embed_pieces(batches, files, whole, long=partial(_embed_long, model))
 
 
 def embed_segments(
@@ -151,7 +165,9 @@ def embed_segments(
     def cut(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
         return windows.segments(decoded.blocks(), length, hop, round(SHORTEST_TAIL * rate))
 
-    yield from _embed_pieces(model, _decode_ahead(paths, rate, workers), cut)
+    with _pool(workers) as (pool, threads):
+        batches = _Batches(model.beside(threads), pool)
+        yield from _embed_pieces(batches, _decode_ahead(paths, rate, pool), cut)
 
 
 def ahead(calls: Iterable[Callable[[], T]], workers: int, depth: int) -> Iterator[T]:
@@ -159,15 +175,44 @@ def ahead(calls: Iterable[Callable[[], T]], workers: int, depth: int) -> Iterato
 
     The calls may be an endless iterator. Leaving the iteration cancels what has not begun.
     """
-    pending: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
-        for call in calls:
-            pending.append(pool.submit(call))
-            if len(pending) >= depth:
-                yield pending.popleft().result()
-        while pending:
+        yield from _in_order(calls, pool, depth)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(
+    calls: Iterable[Callable[[], T]], pool: ThreadPoolExecutor, depth: int
+) -> Iterator[T]:
+    pending: deque[Future[T]] = deque()
+    for call in calls:
+        pending.append(pool.submit(call))
+        if len(pending) >= depth:
             yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+@contextmanager
+def _pool(workers: int | None) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """A pool of so many threads, and on how many threads the network runs in each of them."""
+    cores = torch.get_num_threads()
+    count = workers or cores
+    threads = max(1, cores // count)
+    ready = Barrier(count + 1)
+
+    def prepare() -> None:
+        torch.set_num_threads(threads)  # of this thread; what is new elsewhere takes it over, too
+        ready.wait()
+
+    pool = ThreadPoolExecutor(count, initializer=prepare)
+    try:
+        for _ in range(count):
+            pool.submit(bool)
+        ready.wait()
+        torch.set_num_threads(cores)  # so that other threads have what they had
+        yield pool, threads
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -181,11 +226,10 @@ def _stream_ahead(blocks: Iterator[Samples]) -> Iterator[Samples]:
 
 
 def _decode_ahead(
-    paths: Iterable[Path], sample_rate: int, workers: int | None
+    paths: Iterable[Path], sample_rate: int, pool: ThreadPoolExecutor
 ) -> Iterator[_Decoded]:
     """Decoded files in the order given, some of them ahead of their turn."""
-    calls = (partial(_decode, path, sample_rate) for path in paths)
-    return ahead(calls, workers or os.cpu_count() or 1, _AHEAD)
+    return _in_order((partial(_decode, path, sample_rate) for path in paths), pool, _AHEAD)
 
 
 def _decode(path: Path, sample_rate: int) -> _Decoded:
@@ -204,13 +248,12 @@ def _decode(path: Path, sample_rate: int) -> _Decoded:
 
 
 def _embed_pieces(
-    model: Wav2CLIP,
+    batches: _Batches,
     files: Iterable[_Decoded],
     cut: Callable[[_Decoded], Iterator[tuple[int, Samples]]],
     long: Callable[[_Decoded], FileEmbedding] | None = None,
 ) -> Iterator[FileEmbedding]:
     """Cut files into pieces and embed pieces of equal length together, whosever they are."""
-    batches = _Batches(model)
     for decoded in files:
         if decoded.error is not None:
             yield _failed(decoded.path, decoded.error)
@@ -233,14 +276,16 @@ def _embed_pieces(
 
 
 class _Batches:
-    """Pieces that wait for others of their length."""
+    """Pieces that wait for others of their length, and batches that the pool works on."""
 
-    def __init__(self, model: Wav2CLIP) -> None:
+    def __init__(self, model: Wav2CLIP, pool: ThreadPoolExecutor) -> None:
         self._model = model
-        self._waiting: dict[int, list[tuple[_Pieces, int, Samples]]] = {}
+        self._pool = pool
+        self._waiting: dict[int, list[_Piece]] = {}
+        self._running: deque[tuple[int, list[_Piece], Future[Embeddings]]] = deque()
 
     def add(self, owner: _Pieces, start: int, samples: Samples) -> Iterator[_Pieces]:
-        """Take a piece; gives the files that became complete because a batch was due."""
+        """Take a piece; gives the files that became complete meanwhile."""
         group = self._waiting.setdefault(len(samples), [])
         group.append((owner, start, samples))
         owner.waiting += 1
@@ -253,12 +298,21 @@ class _Batches:
         """Embed what still waits."""
         while self._waiting:
             yield from self._embed(next(iter(self._waiting)))
+        while self._running:
+            yield from self._collect()
 
     def _embed(self, length: int) -> Iterator[_Pieces]:
         group = self._waiting.pop(length)
         waves = np.stack([samples for _, _, samples in group])
-        embeddings = self._model.embed_audio(waves, self._model.sample_rate)
-        for (owner, start, _), embedding in zip(group, embeddings, strict=True):
+        future = self._pool.submit(self._model.embed_audio, waves, self._model.sample_rate)
+        self._running.append((length, group, future))
+        if len(self._running) > _BATCHES_AHEAD:
+            yield from self._collect()
+
+    def _collect(self) -> Iterator[_Pieces]:
+        """Wait for the oldest batch."""
+        length, group, future = self._running.popleft()
+        for (owner, start, _), embedding in zip(group, future.result(), strict=True):
             owner.done.append((start, length, embedding))
             owner.waiting -= 1
             if owner.complete and not owner.waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
@@ -103,6 +104,12 @@ class Wav2CLIP:
     def sample_rate(self) -> int:
         """Hz that waveforms are resampled to."""
         return self.config.frontend.sample_rate
+
+    def beside(self, threads: int) -> Wav2CLIP:
+        """The same model for callers that share the cores, with so many threads for each call."""
+        twin = copy.copy(self)
+        twin._engine = self._engine.beside(threads)
+        return twin
 
     # Sound ------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import time
 from collections.abc import Callable, Iterable
@@ -43,6 +44,9 @@ class Engine(Protocol):
     def features(self, spectrogram: Tensor) -> Tensor:
         """(batch, bins, columns) to (batch, features), the output before the projection."""
 
+    def beside(self, threads: int) -> Engine:
+        """The same engine for callers that share the cores, with so many threads for each call."""
+
 
 class TorchEngine:
     """PyTorch on one device, channels-last, batch norms folded into the convolutions.
@@ -83,13 +87,18 @@ class TorchEngine:
         features: Tensor = self._network.audio_encoder(spectrogram.to(self._dtype))
         return features.float()
 
+    def beside(self, threads: int) -> Engine:
+        return self  # a call has as many threads as torch gives to the thread that calls
+
 
 class OnnxEngine:
     """ONNX Runtime on the CPU, in float32 or with 8-bit convolutions."""
 
     device = torch.device("cpu")
 
-    def __init__(self, checkpoint: Checkpoint, *, int8: bool = False) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, int8: bool = False, threads: int | None = None
+    ) -> None:
         ranges = checkpoint.config.activation_ranges
         if int8 and ranges is None:
             raise InputError(
@@ -101,7 +110,10 @@ class OnnxEngine:
         graph = onnx_graph.build_onnx(
             checkpoint.network, checkpoint.config, ranges=ranges if int8 else None
         )
-        self._session = onnx_graph.open_session(graph.SerializeToString())
+        self._session = onnx_graph.open_session(graph.SerializeToString(), threads)
+        self._beside = functools.cache(
+            lambda count: OnnxEngine(checkpoint, int8=int8, threads=count)
+        )
 
     def embed(self, spectrogram: Tensor) -> Tensor:
         return self._run(onnx_graph.EMBEDDING, spectrogram)
@@ -114,6 +126,10 @@ class OnnxEngine:
 
     def features(self, spectrogram: Tensor) -> Tensor:
         return self._run(onnx_graph.FEATURES, spectrogram)
+
+    def beside(self, threads: int) -> Engine:
+        engine: Engine = self._beside(threads)
+        return engine
 
     def _run(self, output: str, spectrogram: Tensor) -> Tensor:
         inputs = {onnx_graph.SPECTROGRAM: spectrogram.contiguous().numpy()}

@@ -1,0 +1,149 @@
+"""Engines against each other and against the published way of working: speed, and what it costs.
+
+    python benchmarks/engines.py speed       # files per second, whole path, two kinds of files
+    python benchmarks/engines.py accuracy    # ESC-50: zero-shot and linear probe with each engine
+
+The published way: each file by itself through librosa.load (mixed down, soxr HQ to 16 kHz), torch's
+spectrogram, the network in contiguous float32 with its batch norms, written plainly below. Ours is
+`embed_files`, as `wav2clip embed` and `wav2clip index` call it. Ratios of one run are the measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import librosa
+import numpy as np
+import torch
+from rich.progress import track
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from wav2clip.embedding.bulk import embed_files
+from wav2clip.embedding.embedder import Wav2CLIP, load
+from wav2clip.models.checkpoint import load_checkpoint
+from wav2clip.models.encoder import AudioNetwork
+from wav2clip.models.frontend import Frontend
+from wav2clip.models.registry import locate
+from wav2clip.zeroshot import class_weights
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))
+KINDS = {
+    "torch, float32": {},
+    "onnx, float32": {"engine": "onnx"},
+    "torch, bfloat16": {"precision": "bfloat16"},
+    "onnx-int8": {"engine": "onnx-int8"},
+}
+RATE = 16_000
+
+
+class Published:
+    """One file at a time: librosa, contiguous float32, batch norm as a layer of its own."""
+
+    def __init__(self, network: AudioNetwork) -> None:
+        self.network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+        self.frontend = Frontend()
+
+    def __call__(self, paths: Iterable[Path]) -> list[np.ndarray]:
+        return [self.embed(path) for path in paths]
+
+    @torch.no_grad()
+    def embed(self, path: Path) -> np.ndarray:
+        wave, _ = librosa.load(path, sr=RATE, mono=True)
+        spectrogram = self.frontend(torch.from_numpy(wave)[None])
+        x = self.frontend.standardize(spectrogram, "batch").unsqueeze(1).contiguous()
+        encoder = self.network.audio_encoder
+        x = encoder.maxpool(torch.relu(encoder.bn1(encoder.conv1(x))))
+        for stage in range(1, 5):
+            x = encoder.get_submodule(f"layer{stage}")(x)
+        return self.network.project(x.mean(dim=(2, 3)))[0].numpy()
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def speed(turns: int) -> None:
+    """Whole path per file, best of some turns, the rows in turns."""
+    published = Published(load_checkpoint(locate("builtin")).network)
+    models = {name: load("builtin", **options) for name, options in KINDS.items()}
+    sets = {
+        "ESC-10 as published: 44.1 kHz Vorbis": sorted((DATA / "esc10_original").glob("*.ogg")),
+        "ESC-50 at 16 kHz, Opus": sorted((DATA / "esc50" / "audio").glob("*.ogg"))[:80],
+    }
+    print(f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    for title, paths in sets.items():
+        runs: dict[str, Callable[[], object]] = {"published way": lambda p=paths: published(p)}
+        for name, model in models.items():
+            runs[name] = lambda m=model, p=paths: list(embed_files(m, p))
+        times = {name: min(seconds(run) for _ in range(turns)) for name, run in runs.items()}
+        print(f"\n| {title}, {len(paths)} files | ms per file | files per second | ratio |")
+        print("|---|---|---|---|")
+        for name, spent in times.items():
+            each, ratio = spent / len(paths) * 1e3, times["published way"] / spent
+            print(f"| {name} | {each:.1f} | {1e3 / each:.0f} | {ratio:.2f} |")
+
+
+def accuracy() -> None:
+    """ESC-50 with each engine: zero-shot over all clips, linear probe in the official folds."""
+    with (DATA / "esc50" / "meta" / "esc50.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    paths = [DATA / "esc50" / "audio" / row["filename"] for row in rows]
+    folds = np.array([int(row["fold"]) for row in rows])
+    targets = np.array([int(row["target"]) for row in rows])
+    names = {int(row["target"]): row["category"].replace("_", " ") for row in rows}
+    labels = [names[target] for target in sorted(names)]
+    print("| engine | zero-shot % | probe % | smallest cosine | median |\n|---|---|---|---|---|")
+    exact: np.ndarray | None = None
+    for name, options in KINDS.items():
+        model = load("builtin", **options)
+        embeddings = embedded(model, paths)
+        weights = class_weights(model.towers, labels)
+        zero = model.probabilities(embeddings, weights).argmax(axis=1) == targets
+        probe = np.mean([fold_accuracy(embeddings, targets, folds == fold) for fold in range(1, 6)])
+        unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        exact = unit if exact is None else exact
+        cosines = (unit * exact).sum(axis=1)
+        print(
+            f"| {name} | {zero.mean() * 100:.2f} | {probe * 100:.2f} | {cosines.min():.5f} | "
+            f"{np.median(cosines):.5f} |"
+        )
+
+
+def embedded(model: Wav2CLIP, paths: list[Path]) -> np.ndarray:
+    """(n, dimension) in the order of the paths."""
+    results = track(embed_files(model, paths), "embedding", len(paths), transient=True)
+    found = {result.path: result.embeddings[0] for result in results}
+    return np.stack([found[path] for path in paths])
+
+
+def fold_accuracy(embeddings: np.ndarray, targets: np.ndarray, test: np.ndarray) -> float:
+    """Scaler and classifier are fitted on the other folds."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+    probe.fit(embeddings[~test], targets[~test])
+    return float(probe.score(embeddings[test], targets[test]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["speed", "accuracy"])
+    parser.add_argument("--turns", type=int, default=3)
+    options = parser.parse_args()
+    if options.what == "speed":
+        speed(options.turns)
+    else:
+        accuracy()
+
+
+if __name__ == "__main__":
+    main()
