@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +50,9 @@ def embed(
         float | None, typer.Option(help="Seconds between frames. Default: the frames' length.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    engine: Annotated[
+        str, typer.Option(help="torch, onnx, onnx-int8 or auto; see `wav2clip doctor`.")
+    ] = "torch",
     workers: ThreadsOption = None,
     cluster: ClusterOption = None,
     cluster_workers: ClusterWorkersOption = None,
@@ -72,6 +77,7 @@ def embed(
 
     Many machines: `wav2clip embed /shared/recordings --cluster auto -o /shared/embeddings`
     """
+    from wav2clip.cli import console
     from wav2clip.errors import InputError
 
     if not sources and not manifest:
@@ -82,7 +88,9 @@ def embed(
     options = {"frame_seconds": frames, "hop_seconds": hop}
     if many is not None:
         options["retry_failed"] = retry_failed
-        _on_cluster(many, sources or [], manifest or [], output, model, options, as_json)
+        # The weights travel to the workers; it is they who have the device.
+        load = partial(console.load_model, model, engine=engine)
+        _on_cluster(many, sources or [], manifest or [], output, load, options, as_json)
         return
     if retry_failed:
         raise InputError("--retry-failed needs --cluster: without it every file is tried again")
@@ -91,11 +99,12 @@ def embed(
 
         sources = [*(sources or []), *(path for each in manifest for path in read_manifest(each))]
     options["workers"] = workers
-    _here(sources or [], Path(output), model, device, options, as_json)
+    load = partial(console.load_model, model, device=device, engine=engine)
+    _here(sources or [], Path(output), load, options, as_json)
 
 
 def _here(
-    sources: list[str], output: Path, model: str, device: str, options: Any, as_json: bool
+    sources: list[str], output: Path, load: Callable[[], Any], options: Any, as_json: bool
 ) -> None:
     from wav2clip.cli import console
     from wav2clip.embedding.bulk import embed_files
@@ -107,7 +116,7 @@ def _here(
     paths, failures = find_recordings(sources)
     results, warnings = [], {}
     if paths:
-        loaded = console.load_model(model, device=device)
+        loaded = load()
         with console.progress_bar("embedding", len(paths)) as advance:
             for result in embed_files(loaded, paths, **options):
                 advance()
@@ -141,7 +150,7 @@ def _on_cluster(
     sources: list[str],
     manifests: list[str],
     output: str,
-    model: str,
+    load: Callable[[], Any],
     options: Any,
     as_json: bool,
 ) -> None:
@@ -152,7 +161,7 @@ def _on_cluster(
 
     if not is_address(blocks_of(output)):
         _require_folder(Path(output))
-    loaded = console.load_model(model)  # its weights travel to the workers; they have the device
+    loaded = load()
     with steps("embedding", "files") as progress:
         report = embed_on_cluster(
             loaded, sources, output, cluster, manifests=manifests, progress=progress, **options

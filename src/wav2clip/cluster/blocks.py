@@ -68,7 +68,8 @@ def block_table(files: pa.Table, results: Sequence[FileEmbedding], model: Wav2CL
 def store_block(output: Folder, name: str, table: pa.Table) -> Summary:
     """Store a block under its name, as a whole."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
+    # A dictionary of vectors, no two of which are equal, would cost half as much again.
+    pq.write_table(table, sink, use_dictionary=False, compression="zstd")
     output.write(name, sink.getvalue())
     return _summary(table.schema.metadata, table.num_rows)
 

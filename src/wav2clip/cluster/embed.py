@@ -68,7 +68,6 @@ def embed_on_cluster(
     manifests: Sequence[str] = (),
     frame_seconds: float | None = None,
     hop_seconds: float | None = None,
-    engine: str = "torch",
     retry_failed: bool = False,
     progress: Progress | None = None,
 ) -> EmbedReport:
@@ -79,7 +78,7 @@ def embed_on_cluster(
     added, blocks of files that changed or went are done anew.
 
     Args:
-        model: loaded by name or path; its weights are sent to the workers.
+        model: loaded by name or path; its weights are sent to the workers, which use its engine.
         sources: files, folders, patterns and addresses, see :func:`~.listing.list_files`.
         output: a folder of Parquet files, by path or address, or a Lance dataset if it ends in
             ``.lance``; its blocks then are beside it, in a folder that ends in ``.blocks``.
@@ -87,7 +86,6 @@ def embed_on_cluster(
         manifests: files of paths or addresses.
         frame_seconds: length of frames, or None for clip level.
         hop_seconds: seconds between frames; by default the frames' length.
-        engine: of the workers.
         retry_failed: do blocks again in which files failed.
         progress: called whenever a block is done.
 
@@ -103,7 +101,7 @@ def embed_on_cluster(
     job = Job(
         model.fingerprint,
         model.name,
-        engine,
+        model.engine,
         frame_seconds,
         hop_seconds,
         sources=tuple(map(_settled_name, sources)),
@@ -188,7 +186,7 @@ def _compute(
         return
     with connected(cluster):
         arguments = {
-            "model": share_model(model, cluster, job.engine),
+            "model": share_model(model, cluster),
             "ledger": start_ledger(),
             "job": job,
             "output": _absolute(output),

@@ -93,7 +93,7 @@ class Model:
         return Wav2CLIP(checkpoint, name=self.name, device=self.device, engine=self.engine)
 
 
-def share_model(model: Wav2CLIP, cluster: Cluster, engine: str = "torch") -> Model:
+def share_model(model: Wav2CLIP, cluster: Cluster) -> Model:
     """Put the weights of the driver's model where all workers find them.
 
     Raises:
@@ -105,10 +105,10 @@ def share_model(model: Wav2CLIP, cluster: Cluster, engine: str = "torch") -> Mod
         raise InputError(
             f"a cluster needs a model that was loaded by name or path: {error}"
         ) from error
-    if checkpoint.fingerprint != model.fingerprint:
+    if not model.fingerprint.startswith(checkpoint.fingerprint):  # engines may add to it
         raise InputError(f"{model.name}: the weights there are no longer those that were loaded")
     reference = import_ray().put(checkpoint)
-    return Model(reference, model.name, engine, cluster.device, cluster.cpus)
+    return Model(reference, model.name, model.engine, cluster.device, cluster.cpus)
 
 
 def start_ledger() -> Any:
