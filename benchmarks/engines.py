@@ -2,6 +2,7 @@
 
     python benchmarks/engines.py speed       # files per second, whole path, two kinds of files
     python benchmarks/engines.py accuracy    # ESC-50: zero-shot and linear probe with each engine
+    python benchmarks/engines.py limit       # multiply-adds per second: this processor, each engine
 
 The published way: each file by itself through librosa.load (mixed down, soxr HQ to 16 kHz), torch's
 spectrogram, the network in contiguous float32 with its batch norms, written plainly below. Ours is
@@ -25,11 +26,13 @@ from rich.progress import track
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.utils.flop_counter import FlopCounterMode
 
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP, load
+from wav2clip.embedding.engines import make_engine
 from wav2clip.models.checkpoint import load_checkpoint
-from wav2clip.models.encoder import AudioNetwork
+from wav2clip.models.encoder import AudioNetwork, PackedConv2d
 from wav2clip.models.frontend import Frontend
 from wav2clip.models.registry import locate
 from wav2clip.zeroshot import class_weights
@@ -94,6 +97,41 @@ def speed(turns: int) -> None:
             print(f"| {name} | {each:.1f} | {1e3 / each:.0f} | {ratio:.2f} |")
 
 
+def limit() -> None:
+    """What the processor can do (one large convolution; in int8 a matrix product), and does."""
+    checkpoint, spectrogram = load_checkpoint(locate("builtin")), torch.randn(8, 257, 227)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        checkpoint.network(spectrogram)
+    work = counter.get_total_flops() / 2  # multiply-adds of eight clips
+    most = {kind: convolution_rate(getattr(torch, kind)) for kind in ("float32", "bfloat16")}
+    whole = torch.randint(-100, 100, (2048, 2048), dtype=torch.int8)
+    most["int8"] = 2048**3 / best(lambda: torch._int_mm(whole, whole)) / 1e9
+    print(f"one clip of 5 s: {work / 8e9:.2f} billion multiply-adds\n")
+    print("| | limit, 10^9/s | engine | network, 10^9/s | share |\n|---|---|---|---|---|")
+    for name, options in KINDS.items():
+        kind = "int8" if "int8" in name else name.split(", ")[1]
+        engine = make_engine(
+            options.get("engine", "torch"), checkpoint, None, options.get("precision", "float32")
+        )
+        with torch.inference_mode():
+            rate = work / best(lambda e=engine: e.embed(spectrogram)) / 1e9
+        share = rate / most[kind] * 100
+        print(f"| {kind} | {most[kind]:.0f} | {name} | {rate:.0f} | {share:.0f} % |")
+
+
+def convolution_rate(dtype: torch.dtype) -> float:
+    """10^9 multiply-adds per second in one large 3x3 convolution, packed, channels-last."""
+    channels, side = 256, 64
+    convolution = PackedConv2d(torch.nn.Conv2d(channels, channels, 3, padding=1, dtype=dtype))
+    x = torch.randn(8, channels, side, side, dtype=dtype).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        return 8 * side**2 * 9 * channels**2 / best(lambda: convolution(x)) / 1e9
+
+
+def best(call: Callable[[], object], turns: int = 12) -> float:
+    return min(seconds(call) for _ in range(turns))
+
+
 def accuracy() -> None:
     """ESC-50 with each engine: zero-shot over all clips, linear probe in the official folds."""
     with (DATA / "esc50" / "meta" / "esc50.csv").open(newline="") as file:
@@ -136,13 +174,15 @@ def fold_accuracy(embeddings: np.ndarray, targets: np.ndarray, test: np.ndarray)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["speed", "accuracy"])
+    parser.add_argument("what", choices=["speed", "accuracy", "limit"])
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     if options.what == "speed":
         speed(options.turns)
-    else:
+    elif options.what == "accuracy":
         accuracy()
+    else:
+        limit()
 
 
 if __name__ == "__main__":

@@ -40,6 +40,9 @@ OPSET = 17
 SPECTROGRAM, WAVEFORM = "spectrogram", "waveform"
 EMBEDDING, FEATURES, FEATURE_MAP = "embedding", "features", "feature_map"
 _FIRST = "stem"
+HEADROOM = 1.3
+"""Ranges are widened by so much, for some recordings go beyond what calibration saw. Of 1, 1.15, 1.3,
+1.5 and 2 it gave the largest smallest cosine over ESC-50 (0.990; without it 0.977)."""
 _LEVELS = 255
 _MISSING = "ONNX is not installed: pip install 'wav2clip[onnx]'"
 
@@ -146,7 +149,7 @@ class _Scale:
     @classmethod
     def of(cls, low: float, high: float) -> _Scale:
         """Zero must be an integer exactly: padding and ReLU put it into every tensor."""
-        low, high = min(low, 0.0), max(high, 0.0)
+        low, high = min(low, 0.0) * HEADROOM, max(high, 0.0) * HEADROOM
         scale = (high - low) / _LEVELS or 1.0
         return cls(scale, round(-low / scale))
 
