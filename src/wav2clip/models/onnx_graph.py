@@ -41,8 +41,8 @@ SPECTROGRAM, WAVEFORM = "spectrogram", "waveform"
 EMBEDDING, FEATURES, FEATURE_MAP = "embedding", "features", "feature_map"
 _FIRST = "stem"
 HEADROOM = 1.3
-"""Ranges are widened by so much, for some recordings go beyond what calibration saw. Of 1, 1.15, 1.3,
-1.5 and 2 it gave the largest smallest cosine over ESC-50 (0.990; without it 0.977)."""
+"""Ranges are widened by so much, for some recordings go beyond what calibration saw. Of 1, 1.15,
+1.3, 1.5 and 2 it gave the largest smallest cosine over ESC-50 (0.990; without it 0.977)."""
 _LEVELS = 255
 _MISSING = "ONNX is not installed: pip install 'wav2clip[onnx]'"
 
