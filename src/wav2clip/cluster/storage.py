@@ -42,9 +42,9 @@ def open_location(location: str) -> tuple[Any, str]:
     if not is_address(location):
         return fs.LocalFileSystem(), str(Path(location).expanduser().absolute())
     # The path is taken literally: what follows the scheme need not be escaped as addresses are.
-    scheme, _, rest = location.partition("://")
-    host, slash, path = rest.partition("/")
     query = urlsplit(location).query
+    scheme, _, rest = location.removesuffix(f"?{query}").partition("://")
+    host, slash, path = rest.partition("/")
     root = f"{scheme}://{host}/" + (f"?{query}" if query else "")
     try:
         system, base = fs.FileSystem.from_uri(root)
@@ -53,7 +53,6 @@ def open_location(location: str) -> tuple[Any, str]:
             f"{public_name(location)}: cannot be opened ({error}); expected a path, or an address "
             "that begins with file://, s3://, gs://, abfs:// or hdfs://"
         ) from error
-    path = path.removesuffix(f"?{query}") if query else path
     return system, f"{base.rstrip('/')}{slash}{path}".rstrip("/") or "/"
 
 

@@ -142,7 +142,7 @@ class Worker:
             unread: list[tuple[int, FileEmbedding]] = []
 
             def paths() -> Iterator[Path]:
-                for row, (path, reason) in zip(rows, _fetch(files, rows, folder), strict=True):
+                for row, (path, reason) in zip(rows, fetch(files, rows, folder), strict=True):
                     if reason is not None:
                         unread.append((row, failed(reason)))
                         continue
@@ -161,7 +161,7 @@ def failed(reason: str, path: Path = Path()) -> FileEmbedding:
     return FileEmbedding(path, np.zeros((0, 0), np.float32), nothing, nothing, reason)
 
 
-def _fetch(files: pa.Table, rows: list[int], folder: str) -> Iterator[tuple[Path, str | None]]:
+def fetch(files: pa.Table, rows: list[int], folder: str) -> Iterator[tuple[Path, str | None]]:
     """Paths on this machine: those of disks as they are, objects as copies, fetched ahead."""
     roots, inner = files["root"].to_pylist(), files["inner"].to_pylist()
     systems = {root: open_location(root)[0] for root in {roots[row] for row in rows} - {""}}
