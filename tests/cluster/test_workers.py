@@ -49,8 +49,8 @@ def processes() -> dict[int, tuple[int, str]]:
     return found
 
 
-def workers() -> set[int]:
-    """Processes of actors that hold a model, below this process."""
+def below() -> set[int]:
+    """Processes below this one, Ray's own and its workers."""
     known = processes()
 
     def ours(process: int) -> bool:
@@ -58,17 +58,26 @@ def workers() -> set[int]:
             process = known[process][0]
         return process == os.getpid()
 
-    return {p for p, (_, command) in known.items() if "ray::MapWorker" in command and ours(p)}
+    return {process for process in known.keys() - {os.getpid()} if ours(process)}
+
+
+def workers() -> set[int]:
+    """Those that hold a model."""
+    known = processes()
+    return {process for process in below() if "ray::MapWorker" in known.get(process, (0, ""))[1]}
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A cluster of two cores that the tests share; nothing of it is left after them."""
+    before = below()
     with connected(Cluster()):
         yield import_ray().get_runtime_context().gcs_address
+        own = below() - before
+    assert own
     deadline = time.monotonic() + 60
-    while any("ray::" in command for _, command in processes().values() if workers()):
-        assert time.monotonic() < deadline, "workers were left over"
+    while left := own & {process for process, (_, command) in processes().items() if command}:
+        assert time.monotonic() < deadline, f"{left} were left over"
         time.sleep(0.1)
 
 
