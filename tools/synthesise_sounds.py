@@ -1,7 +1,8 @@
 """Synthesise everyday sounds, for docs/gallery: nobody's recordings, so anybody may pass them on.
 
     python tools/synthesise_sounds.py sounds/
-    wav2clip gallery sounds/ -o docs/gallery --size 256 --steps 150
+    wav2clip gallery sounds/ -o docs/gallery --size 256 --steps 60 \\
+        --title "Pictures of synthesised sounds"
 
 Four seconds each, 22,050 Hz, Ogg Vorbis. Filtered noise, decaying partials and frequency sweeps, as
 in Farnell, "Designing Sound" (MIT Press 2010). Seed 0: the same sounds each time.
