@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wav2clip.errors import InputError
 from wav2clip.models.towers.images import ImageSource, open_image
@@ -103,10 +102,3 @@ def clamp_with_gradient(values: Tensor) -> Tensor:
     """
     clamped: Tensor = _ClampWithGradient.apply(values)  # type: ignore[no-untyped-call]
     return clamped
-
-
-def resized(picture: Tensor, height: int, width: int) -> Tensor:
-    """A picture (1, 3, h, w) at another size, bicubic, in [0, 1]."""
-    if picture.shape[2:] == (height, width):
-        return picture
-    return F.interpolate(picture, (height, width), mode="bicubic", antialias=True).clamp(0, 1)

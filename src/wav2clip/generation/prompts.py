@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -141,8 +139,7 @@ def is_silent(source: Source) -> bool:
 
 
 def _number(text: str) -> float | None:
-    convert: Callable[[Any], float] = float
     try:
-        return convert(text)
+        return float(text)
     except ValueError:
         return None
