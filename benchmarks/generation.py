@@ -43,6 +43,7 @@ DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data")) / 
 WORK = ROOT / "runs" / "generation"
 SOUNDS, SIZE = 20, 224
 WINDOW = 20
+WINDOWS = (10, 20, 30, 40)
 
 
 def sounds() -> list[Path]:
@@ -130,11 +131,10 @@ def noise_pictures(count: int) -> list[Image.Image]:
     return pictures
 
 
-def falls(losses: np.ndarray) -> tuple[float, float]:
-    """Share of pictures (n, steps) whose running mean never rises; largest rise of any."""
-    kernel = np.ones(WINDOW) / WINDOW
-    running = np.array([np.convolve(row, kernel, "valid")[::WINDOW] for row in losses])
-    rises = np.diff(running, axis=1)
+def falls(losses: np.ndarray, window: int) -> tuple[float, float]:
+    """Share of pictures (n, steps) whose running mean rises at no step; largest rise of any."""
+    kernel = np.ones(window) / window
+    rises = np.diff([np.convolve(row, kernel, "valid") for row in losses], axis=1)
     return float((rises <= 0).all(axis=1).mean()), float(rises.max())
 
 
@@ -165,15 +165,15 @@ def measure(options: argparse.Namespace) -> None:
     noise = noise_pictures(100)
     row("noise (100)", noise, np.arange(len(noise)) % len(audio))
     losses = np.array([json.loads(path.with_suffix(".json").read_text()) for path in made])
-    share, rise = falls(losses)
     print(
         f"\nloss, mean of the first {WINDOW} steps {losses[:, :WINDOW].mean():.3f}, "
-        f"of the last {losses[:, -WINDOW:].mean():.3f}"
+        f"of the last {losses[:, -WINDOW:].mean():.3f}\n"
     )
-    print(
-        f"running mean over {WINDOW} steps never rises in {share:.0%} of pictures; "
-        f"largest rise {rise:.4f}"
-    )
+    print("| running mean over | pictures in which it rises at no step | largest rise |")
+    print("|---|---|---|")
+    for window in WINDOWS:
+        share, rise = falls(losses, window)
+        print(f"| {window} steps | {share:.0%} | {max(rise, 0):.4f} |")
 
 
 def resident() -> float:

@@ -32,7 +32,7 @@ ThreadsOption = Annotated[
     typer.Option(
         "--workers",
         min=1,
-        help="Threads that decode. Default: one per core; with --cluster one per worker.",
+        help="Threads that decode and embed. Default: one per core; with --cluster one per worker.",
     ),
 ]
 
