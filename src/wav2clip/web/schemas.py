@@ -1,0 +1,204 @@
+"""What the JSON API takes and gives; `/docs` and docs/api.md show the same.
+
+Every number that comes in has its range here, so that nothing outside it reaches the library.
+Seconds are seconds of the recording; URLs are paths on this server.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Opaque; of this server's run.")]
+Label = Annotated[str, Field(min_length=1, max_length=200)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Given(BaseModel):
+    """What a client sends: a field that is not known is refused, not passed over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Health(BaseModel):
+    """Whether the server answers."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class TagCount(BaseModel):
+    """A tag, and how many files have it."""
+
+    tag: str
+    files: int
+
+
+class LibraryInfo(BaseModel):
+    """What can be searched, and what this server can do."""
+
+    name: str
+    files: int
+    segments: int
+    seconds: float = Field(description="Of all recordings together.")
+    model: str
+    text_model: str = Field(description="The towers that embed words and pictures.")
+    folders: list[str] = Field(
+        description="Values of `folder`, sorted; a folder holds those below."
+    )
+    tags: list[TagCount] = Field(description="The most frequent first.")
+    failures: int = Field(description="Files that could not be indexed.")
+    can_generate: bool
+    can_map: bool
+    index_folders: list[str] = Field(description="What `POST /api/index` accepts, or inside it.")
+
+
+class FileInfo(BaseModel):
+    """A recording of the library."""
+
+    id: Id
+    name: str
+    path: str = Field(description="As the library stores it.")
+    folder: str
+    duration: float
+    tags: list[str]
+    size: int = Field(description="Bytes.")
+    modified: str = Field(description="ISO 8601, UTC.")
+    samplerate: int = Field(description="Hz.")
+    channels: int
+    segments: int
+    audio: str = Field(description="URL that a browser can play, whatever the file is.")
+    waveform: str = Field(description="URL of the waveform.")
+    download: str = Field(description="URL of the file itself, as an attachment.")
+
+
+class Hit(BaseModel):
+    """A find: a recording and its best moment."""
+
+    id: Id
+    name: str
+    path: str = Field(description="As the library stores it.")
+    folder: str
+    duration: float
+    start: float = Field(description="Of the best moment.")
+    end: float
+    score: float = Field(ge=-1.0001, le=1.0001, description="Cosine with the query.")
+    tags: list[str] = Field(description="Of that moment.")
+    audio: str = Field(description="URL that a browser can play, whatever the file is.")
+    waveform: str = Field(description="URL of the waveform.")
+    download: str = Field(description="URL of the file itself, as an attachment.")
+
+
+class Found(BaseModel):
+    """The answer to a search."""
+
+    seconds_taken: float
+    query: str = Field(description="The query as it was understood.")
+    hits: list[Hit] = Field(description="Best first.")
+
+
+class LabelShare(BaseModel):
+    """A label and its probability; over all labels asked for they sum to one."""
+
+    label: str
+    probability: Share
+
+
+class Upload(BaseModel):
+    """A sound or picture that can be searched with for a while; the file itself is not kept."""
+
+    id: Id
+    kind: Literal["sound", "picture"] = Field(description="Decided by content.")
+    name: str
+    seconds: float | None = Field(description="Of a sound.")
+    labels: list[LabelShare] = Field(description="The ten likeliest of a sound, likeliest first.")
+    waveform: list[Share] | None = Field(description="Of a sound: 200 peaks.")
+
+
+class Waveform(BaseModel):
+    """The largest absolute sample of each of equally long stretches."""
+
+    duration: float
+    peaks: list[Share]
+
+
+class MapData(BaseModel):
+    """A map of the library (UMAP): what is alike lies close together.
+
+    Points are arrays to keep a map of 20,000 small: `[x, y, file, start]`, x and y in [0, 1], file
+    an index into the other lists, start in seconds.
+    """
+
+    points: list[tuple[float, float, int, float]]
+    ids: list[Id]
+    names: list[str]
+    groups: list[str] = Field(description="Tag or folder, for colours; may be empty.")
+    total: int = Field(description="Moments in the library; above 20,000 a random part is shown.")
+
+
+class JobState(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    INDEX = "index"
+    MAP = "map"
+    GENERATE = "generate"
+
+
+class Job(BaseModel):
+    """Work that takes a while."""
+
+    id: Id
+    kind: JobKind
+    state: JobState
+    done: int = Field(ge=0)
+    total: int = Field(ge=0, description="0 while it is not known.")
+    message: str = Field(description="For people; the reason where it failed.")
+    result: str | None = Field(description="URL of what it made, when done.")
+
+
+class JobAccepted(BaseModel):
+    """A job that has begun, or was already at work."""
+
+    job: Job
+
+
+class IndexRequest(Given):
+    """A folder to bring the library up to date with."""
+
+    folder: str = Field(min_length=1, max_length=4096, description="See `index_folders`.")
+
+
+class GenerateRequest(Given):
+    """A picture from a sound of the library or from an uploaded one; give one of the two."""
+
+    id: Id | None = None
+    upload: Id | None = None
+    steps: int = Field(200, ge=1, le=1000)
+    size: int = Field(256, ge=64, le=768, description="Pixels; the picture is square.")
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+
+
+class Detail(BaseModel):
+    """What is wrong."""
+
+    what: str
+    expected: str | None = None
+    do: str | None = None
+
+
+class Problem(BaseModel):
+    """Every error has this form."""
+
+    detail: Detail
