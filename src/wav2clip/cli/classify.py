@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wav2clip.cli.loading import DeviceOption, EngineOption, PrecisionOption
+
 if TYPE_CHECKING:
     from wav2clip.embedding.bulk import FileEmbedding
     from wav2clip.embedding.embedder import Wav2CLIP
@@ -44,7 +46,9 @@ def classify(
     towers: Annotated[
         str, typer.Option(help="builtin, or a CLIP by hub name or local folder.")
     ] = "builtin",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    device: DeviceOption = "cpu",
+    engine: EngineOption = "torch",
+    precision: PrecisionOption = "float32",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Label recordings with any words, without training.
@@ -65,7 +69,9 @@ def classify(
     paths, failures = find_recordings(sources)
     results: dict[Path, list[dict[str, Any]]] = {}
     if paths:
-        loaded = console.load_model(model, device=device, towers=towers)
+        loaded = console.load_model(
+            model, device=device, engine=engine, precision=precision, towers=towers
+        )
         weights = class_weights(loaded.towers, names, _templates(template) or DEFAULT_TEMPLATES)
         embedded = (
             embed_files(loaded, paths)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wav2clip.cli.clusters import ClusterOption, ClusterWorkersOption, ThreadsOption, the_cluster
+from wav2clip.cli.loading import DeviceOption, EngineOption, PrecisionOption
 
 if TYPE_CHECKING:
     from wav2clip.cluster.session import Cluster
@@ -49,10 +50,9 @@ def embed(
     hop: Annotated[
         float | None, typer.Option(help="Seconds between frames. Default: the frames' length.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    engine: Annotated[
-        str, typer.Option(help="torch, onnx, onnx-int8 or auto; see `wav2clip doctor`.")
-    ] = "torch",
+    device: DeviceOption = "cpu",
+    engine: EngineOption = "torch",
+    precision: PrecisionOption = "float32",
     workers: ThreadsOption = None,
     cluster: ClusterOption = None,
     cluster_workers: ClusterWorkersOption = None,
@@ -86,10 +86,10 @@ def embed(
         raise InputError("--hop needs --frames")
     many = the_cluster(cluster, cluster_workers, workers, device)
     options = {"frame_seconds": frames, "hop_seconds": hop}
+    load = partial(console.load_model, model, engine=engine, precision=precision)
     if many is not None:
         options["retry_failed"] = retry_failed
         # The weights travel to the workers; it is they who have the device.
-        load = partial(console.load_model, model, engine=engine)
         _on_cluster(many, sources or [], manifest or [], output, load, options, as_json)
         return
     if retry_failed:
@@ -99,8 +99,7 @@ def embed(
 
         sources = [*(sources or []), *(path for each in manifest for path in read_manifest(each))]
     options["workers"] = workers
-    load = partial(console.load_model, model, device=device, engine=engine)
-    _here(sources or [], Path(output), load, options, as_json)
+    _here(sources or [], Path(output), partial(load, device=device), options, as_json)
 
 
 def _here(

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,6 @@ ModelOption = Annotated[
         show_default="the library's own, builtin for a new one",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 ...")]
 CountOption = Annotated[int, typer.Option("-n", "--limit", min=1, help="Finds wanted.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the finds as JSON.")]
 AllSegmentsOption = Annotated[
@@ -72,12 +72,23 @@ CopyOption = Annotated[
 ]
 
 
-def open_library(path: str | None, model: str | None, device: str = "cpu") -> Library:
-    """The library, whose model is loaded with a bar, and only when it is needed."""
+def open_library(
+    path: str | None, model: str | None, device: str = "cpu", **options: str | None
+) -> Library:
+    """The library, whose model is loaded with a bar, and only when it is needed.
+
+    Args:
+        path: of the library, or None for the usual one.
+        model: name or path, or None for the library's own.
+        device: of the model.
+        options: ``engine`` and ``precision``, or None for the library's own.
+    """
     from wav2clip.cli import console
     from wav2clip.library import Library
 
-    return Library.open(path, model, loader=lambda name: console.load_model(name, device=device))
+    given = {name: value for name, value in options.items() if value is not None}
+    loader = partial(console.load_model, device=device)
+    return Library.open(path, model, options=given or None, loader=loader)
 
 
 def make_filters(

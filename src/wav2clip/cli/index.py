@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wav2clip.cli.clusters import ClusterOption, ClusterWorkersOption, ThreadsOption, the_cluster
-from wav2clip.cli.finds import DeviceOption, LibraryOption, ModelOption
+from wav2clip.cli.finds import LibraryOption, ModelOption
+from wav2clip.cli.loading import DeviceOption, LibraryEngineOption, LibraryPrecisionOption
 
 if TYPE_CHECKING:
     from wav2clip.library import IndexReport, Library
@@ -41,6 +42,8 @@ def index(
         typer.Option(help="Seconds that neighbouring segments share.", show_default="2.5"),
     ] = None,
     device: DeviceOption = "cpu",
+    engine: LibraryEngineOption = None,
+    precision: LibraryPrecisionOption = None,
     workers: ThreadsOption = None,
     cluster: ClusterOption = None,
     cluster_workers: ClusterWorkersOption = None,
@@ -70,8 +73,9 @@ def index(
         "overlap_seconds": overlap,
     }
     # The weights travel to the workers of a cluster; it is they who have the device.
-    opened = finds.open_library(library, model, device if many is None else "cpu")
-    opened.load_model()  # it has a bar of its own
+    here = device if many is None else "cpu"
+    opened = finds.open_library(library, model, here, engine=engine, precision=precision)
+    opened.load_model(to_index=True)  # it has a bar of its own
     if many is None:
         with finds.steps("indexing", "files") as progress:
             report = opened.index(folders, workers=workers, progress=progress, **options)

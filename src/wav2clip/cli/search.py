@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from wav2clip.cli import finds as f
+from wav2clip.cli.loading import DeviceOption
 
 
 def search(
@@ -39,7 +40,7 @@ def search(
     play: f.PlayOption = False,
     copy_to: f.CopyOption = None,
     model: f.ModelOption = None,
-    device: f.DeviceOption = "cpu",
+    device: DeviceOption = "cpu",
     as_json: f.JsonOption = False,
 ) -> None:
     """Find sounds by a phrase, a picture, another sound, or a sum of them.

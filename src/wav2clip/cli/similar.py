@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wav2clip.cli import finds as f
+from wav2clip.cli.loading import DeviceOption
 
 
 def similar(
@@ -24,7 +25,7 @@ def similar(
     play: f.PlayOption = False,
     copy_to: f.CopyOption = None,
     model: f.ModelOption = None,
-    device: f.DeviceOption = "cpu",
+    device: DeviceOption = "cpu",
     as_json: f.JsonOption = False,
 ) -> None:
     """List the sounds of the library that are most like a recording.

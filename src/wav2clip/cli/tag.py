@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from wav2clip.cli.finds import DeviceOption, LibraryOption, ModelOption
+from wav2clip.cli.finds import LibraryOption, ModelOption
+from wav2clip.cli.loading import DeviceOption
 
 
 def tag(

@@ -55,6 +55,8 @@ class Wav2CLIP:
     Attributes:
         name: what it was loaded as.
         engine: what runs the network, one of :data:`wav2clip.embedding.engines.ENGINES`.
+        options: the keywords that make the same model of the same checkpoint on another machine;
+            what does not belong there, device and towers, is left out.
         fingerprint: 16 hexadecimal digits, others for other weights or preprocessing; engines that
             round more coarsely than float32 add their name.
         config: dimensions, preprocessing, space, licence and provenance of the checkpoint.
@@ -84,6 +86,12 @@ class Wav2CLIP:
         self.towers_name = towers
         self._engine = make_engine(engine, checkpoint, device, precision, compiled=compiled)
         self.engine = self._engine.name
+        self.options: dict[str, Any] = {
+            "engine": self.engine,
+            "precision": precision,
+            "compiled": compiled,
+            "standardize": standardize,
+        }
         self.fingerprint = checkpoint.fingerprint + self._engine.suffix
         self._frontend = Frontend(checkpoint.config.frontend)
 

@@ -20,6 +20,21 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 ENGINES = ("torch", "onnx", "onnx-int8")
 """By name; ``"auto"`` is the fastest of those that compute in float32."""
 
+ROUNDINGS = {
+    "-int8": {"engine": "onnx-int8"},
+    "-bfloat16": {"precision": "bfloat16"},
+    "-float16": {"precision": "float16"},
+}
+"""What engines that round more coarsely than float32 add to a fingerprint, and how to load them."""
+
+
+def split_fingerprint(fingerprint: str) -> tuple[str, dict[str, str]]:
+    """A model's fingerprint without its engine's suffix, and the options that gave the suffix."""
+    for suffix, options in ROUNDINGS.items():
+        if fingerprint.endswith(suffix):
+            return fingerprint.removesuffix(suffix), dict(options)
+    return fingerprint, {}
+
 
 class Engine(Protocol):
     """Runs the network of one checkpoint. Safe to share between threads.

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
@@ -13,12 +14,13 @@ from numpy.typing import ArrayLike
 from platformdirs import user_data_path
 
 from wav2clip.embedding.embedder import Wav2CLIP, load
+from wav2clip.embedding.engines import split_fingerprint
 from wav2clip.errors import InputError, LibraryError, RegistryError
 from wav2clip.library import tags
 from wav2clip.library.duplicates import THRESHOLD, Group, find
 from wav2clip.library.filters import Filters
 from wav2clip.library.index import Executor, Here, IndexReport, Progress, update
-from wav2clip.library.query import Query
+from wav2clip.library.query import Query, Term
 from wav2clip.library.results import Results
 from wav2clip.library.scan import scan
 from wav2clip.library.search import Snapshot, allowed_rows, search_index
@@ -27,7 +29,8 @@ from wav2clip.library.store import EXACT_ROWS, KnownFile, Settings, Store, file_
 from wav2clip.models.registry import MODELS
 
 ModelSource = Wav2CLIP | str | Path | None
-Loader = Callable[[str], Wav2CLIP]
+Loader = Callable[..., Wav2CLIP]
+"""Called with a model's name, and ``engine`` or ``precision`` where they are not the usual ones."""
 
 
 def default_library() -> Path:
@@ -37,14 +40,26 @@ def default_library() -> Path:
 
 
 class Library:
-    """A table of sounds on disk, or on object storage, and the model that made its vectors."""
+    """A table of sounds on disk, or on object storage, and the model that made its vectors.
 
-    def __init__(self, store: Store, model: ModelSource, loader: Loader = load) -> None:
+    Threads may share it: searches that they make at once read the vectors once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        model: ModelSource,
+        loader: Loader = load,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         self.store = store
         self._source = model
         self._loader = loader
+        self._options = options
         self._model = model if isinstance(model, Wav2CLIP) else None
+        self._loaded_with: Mapping[str, str] | None = None
         self._snapshot: tuple[int, Snapshot] | None = None
+        self._reading = Lock()
 
     @classmethod
     def open(
@@ -53,6 +68,7 @@ class Library:
         model: ModelSource = None,
         *,
         storage_options: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
         loader: Loader = load,
     ) -> Library:
         """Open a library, which need not exist yet.
@@ -63,9 +79,12 @@ class Library:
             model: a loaded model, or what :func:`wav2clip.load` takes; by default the model that
                 the library was made with, ``"builtin"`` for a new one. Loaded when first needed.
             storage_options: keys and addresses of an object storage, as LanceDB takes them.
+            options: ``engine`` and ``precision`` of a model that is loaded by name, see
+                :func:`wav2clip.load`. By default recordings are indexed with those that the library
+                was made with, and queries embedded with the usual ones.
             loader: loads a model by name; by default :func:`wav2clip.load`.
         """
-        return cls(Store(path or default_library(), storage_options), model, loader)
+        return cls(Store(path or default_library(), storage_options), model, loader, options)
 
     def __repr__(self) -> str:
         return f"<Library {self.store.name}, {len(self)} segments>"
@@ -86,30 +105,59 @@ class Library:
             self._require_same_model(model)
         return model
 
-    def load_model(self) -> Wav2CLIP:
-        """The model, not compared with the library's: for a library that is to be made anew."""
-        if self._model is None:
-            recorded = self.store.settings.model if self.store.exists else "builtin"
-            try:
-                self._model = self._loader(str(self._source or recorded))
-            except RegistryError as error:
-                if self._source is not None:
-                    raise
-                raise LibraryError(
-                    f"{self.store.name} was made with the model {recorded}, which cannot be "
-                    f"loaded: {error}. Say where it is with --model"
-                ) from error
+    def load_model(self, *, to_index: bool = False) -> Wav2CLIP:
+        """The model, not compared with the library's: for a library that is to be made anew.
+
+        Args:
+            to_index: if nothing else was asked for, with the engine and the precision that the
+                library was made with. Without it they are the usual ones, which load soonest and
+                work everywhere: queries may be rounded otherwise than what they are compared with.
+        """
+        options = self._options
+        if options is None:
+            made = self.store.settings.fingerprint if to_index and self.store.exists else ""
+            options = split_fingerprint(made)[1]
+        again = to_index and self._loaded_with is not None and self._loaded_with != options
+        if self._model is None or again:
+            self._model, self._loaded_with = self._load(options), options
         return self._model
 
+    def _load(self, options: Mapping[str, str]) -> Wav2CLIP:
+        recorded = self.store.settings.model if self.store.exists else "builtin"
+        try:
+            return self._loader(str(self._source or recorded), **options)
+        except RegistryError as error:
+            if self._source is not None:
+                raise
+            raise LibraryError(
+                f"{self.store.name} was made with the model {recorded}, which cannot be "
+                f"loaded: {error}. Say where it is with --model"
+            ) from error
+
     def _require_same_model(self, model: Wav2CLIP) -> None:
+        """See that the vectors of a model can be compared with the library's, however rounded."""
         settings = self.store.settings
-        if (settings.fingerprint, settings.centred) == (model.fingerprint, mean_digest(model.mean)):
+        made, now = (split_fingerprint(each.fingerprint)[0] for each in (settings, model))
+        if (made, settings.centred) == (now, mean_digest(model.mean)):
             return
         raise LibraryError(
             f"{self.store.name} was made with the model {settings.model} ({settings.fingerprint}), "
             f"this is {model.name} ({model.fingerprint}): their vectors cannot be compared. Give "
             f"the first with --model, name another library with --library, or make this one anew "
             "with `wav2clip index FOLDER --rebuild`"
+        )
+
+    def _require_same_rounding(self, model: Wav2CLIP) -> None:
+        """See that what a model would add is rounded as what is there."""
+        prints = (self.store.settings.fingerprint, model.fingerprint)
+        made, now = (next(iter(split_fingerprint(p)[1].values()), "float32") for p in prints)
+        if made == now:
+            return
+        raise LibraryError(
+            f"{self.store.name} was made in {made}, this model computes in {now}: vectors of both "
+            "would be mixed, and the same sound found at different scores. Leave --engine and "
+            "--precision out to go on as it was made, name another library with --library, or make "
+            "this one anew with `wav2clip index FOLDER --rebuild`"
         )
 
     # Indexing -------------------------------------------------------------------------------------
@@ -144,18 +192,19 @@ class Library:
             What became of the files. Bad files are in it, never raised.
 
         Raises:
-            LibraryError: another model or other segments than the library's, another process is
-                writing, or the library cannot be written.
+            LibraryError: another model, another rounding or other segments than the library's,
+                another process is writing, or the library cannot be written.
         """
         if isinstance(folders, str | os.PathLike):
             folders = [folders]
-        if rebuild:
-            self.load_model()
+        model = self.load_model(to_index=True)
         with self.store.lock(wait):
             if rebuild:
                 self.store.drop()
                 self._snapshot = None
-            model = self.model
+            if self.store.exists:
+                self._require_same_model(model)
+                self._require_same_rounding(model)
             self._settle(model, segment_seconds, overlap_seconds)
             executor = executor or Here(model, workers)
             return update(
@@ -252,29 +301,29 @@ class Library:
             whole += Query.image(image)
         excluded = {file_id(os.path.realpath(path)) for path in whole.recordings}
         excluded |= {file_id(os.path.abspath(path)) for path in whole.recordings}
-        known = self._stored_vector(whole)
-        return (whole.vector(self.model, settings) if known is None else known), excluded
+        stored = Query(tuple(map(self._stored, whole.terms)))
+        return stored.vector(self.model if stored.needs_model else None, settings), excluded
 
-    def _stored_vector(self, query: Query) -> Vectors | None:
-        """The vector of a query that is one indexed recording: no model is needed for it."""
-        if len(query.terms) != 1 or query.terms[0].kind != "audio" or query.terms[0].weight <= 0:
-            return None
-        path = Path(query.terms[0].value)
+    def _stored(self, term: Term) -> Term:
+        """An indexed recording as its vector, for which no model is needed; else what it was."""
+        if term.kind != "audio":
+            return term
+        path = Path(term.value)
         for key in (file_id(os.path.abspath(path)), file_id(os.path.realpath(path))):
             rows = self.store.read(["vector", "size", "mtime_ns"], f"file = '{key}'")
             if rows.num_rows and _unchanged(
                 path, rows["size"][0].as_py(), rows["mtime_ns"][0].as_py()
             ):
-                return require_direction(
-                    vectors_of(rows).astype(np.float32).mean(0), "the recording"
-                )
-        return None
+                vector = vectors_of(rows).astype(np.float32).mean(0)
+                return dataclasses.replace(term, kind="vector", vector=vector)
+        return term
 
     def _snapshot_of(self, version: int) -> Snapshot:
-        if self._snapshot is None or self._snapshot[0] != version:
-            self._snapshot = None  # frees the memory before as much is needed again
-            self._snapshot = (version, Snapshot(self.store))
-        return self._snapshot[1]
+        with self._reading:  # one thread reads, those that search meanwhile take what it read
+            if self._snapshot is None or self._snapshot[0] != version:
+                self._snapshot = None  # frees the memory before as much is needed again
+                self._snapshot = (version, Snapshot(self.store))
+            return self._snapshot[1]
 
     # More -----------------------------------------------------------------------------------------
 
