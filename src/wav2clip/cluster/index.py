@@ -79,7 +79,7 @@ def index_on_cluster(
         LibraryError: see :meth:`wav2clip.library.Library.index`.
     """
     with ExitStack() as session:
-        executor = ClusterExecutor(library.load_model(), cluster, session, watch)
+        executor = ClusterExecutor(library.load_model(to_index=True), cluster, session, watch)
         return library.index(folders, executor=executor, **options)
 
 

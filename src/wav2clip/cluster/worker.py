@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from wav2clip.cluster.session import Cluster, import_ray
 from wav2clip.cluster.storage import open_location
 from wav2clip.embedding.bulk import FileEmbedding, ahead
 from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.embedding.engines import split_fingerprint
 from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.models import registry
 from wav2clip.models.checkpoint import load_checkpoint
@@ -73,14 +74,14 @@ class Model:
     Attributes:
         checkpoint: reference of a :class:`~wav2clip.models.checkpoint.Checkpoint`.
         name: of the model.
-        engine: see :func:`wav2clip.load`.
+        options: engine, precision and the like, see :class:`~wav2clip.embedding.embedder.Wav2CLIP`.
         device: of the workers.
         threads: of each of them, for decoding and for the network.
     """
 
     checkpoint: Any
     name: str
-    engine: str
+    options: Mapping[str, Any]
     device: str
     threads: int
 
@@ -90,7 +91,7 @@ class Model:
 
         torch.set_num_threads(self.threads)
         checkpoint = import_ray().get(self.checkpoint)
-        return Wav2CLIP(checkpoint, name=self.name, device=self.device, engine=self.engine)
+        return Wav2CLIP(checkpoint, name=self.name, device=self.device, **self.options)
 
 
 def share_model(model: Wav2CLIP, cluster: Cluster) -> Model:
@@ -105,10 +106,10 @@ def share_model(model: Wav2CLIP, cluster: Cluster) -> Model:
         raise InputError(
             f"a cluster needs a model that was loaded by name or path: {error}"
         ) from error
-    if not model.fingerprint.startswith(checkpoint.fingerprint):  # engines may add to it
+    if split_fingerprint(model.fingerprint)[0] != checkpoint.fingerprint:
         raise InputError(f"{model.name}: the weights there are no longer those that were loaded")
     reference = import_ray().put(checkpoint)
-    return Model(reference, model.name, model.engine, cluster.device, cluster.cpus)
+    return Model(reference, model.name, model.options, cluster.device, cluster.cpus)
 
 
 def start_ledger() -> Any:
