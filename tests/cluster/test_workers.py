@@ -23,7 +23,7 @@ from media import tone, wav_bytes
 from wav2clip.cluster.embed import EmbedReport, embed_on_cluster
 from wav2clip.cluster.index import index_on_cluster
 from wav2clip.cluster.session import Cluster, connected, import_ray
-from wav2clip.cluster.worker import BLAMED, Worker, start_ledger
+from wav2clip.cluster.worker import BLAMED, Worker, share_model, start_ledger
 from wav2clip.embedding.bulk import FileEmbedding, embed_files
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.errors import ClusterError
@@ -344,6 +344,24 @@ def test_a_library_is_the_same(model: Wav2CLIP, sounds: Path, tmp_path: Path) ->
     (sounds / "new.wav").write_bytes(wav_bytes(tone(0.4)))
     (sounds / "bad.wav").write_bytes(wav_bytes(tone(0.5)))
     both(ONE)
+
+
+@pytest.mark.usefixtures("address")
+def test_workers_round_as_the_model_does(
+    small_checkpoint: Path, model: Wav2CLIP, data: Path, tmp_path: Path
+) -> None:
+    coarse = load(small_checkpoint, precision="bfloat16", compiled=True, standardize="batch")
+    assert share_model(coarse, ONE).load().options == coarse.options != model.options
+    coarse = load(small_checkpoint, precision="bfloat16")
+    clips = sorted((data / "esc10_original").glob("*.ogg"))[:2]
+    embed_on_cluster(coarse, [str(clip) for clip in clips], str(tmp_path / "out"), ONE)
+    table = pq.read_table(tmp_path / "out")
+    assert table.schema.metadata[b"wav2clip.fingerprint"].decode() == coarse.fingerprint
+    vectors = np.array(table["embedding"].to_pylist(), np.float32)
+    expected = np.stack([coarse.embed_file(clip) for clip in clips])
+    exact = np.stack([model.embed_file(clip) for clip in clips])
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+    assert np.abs(vectors - exact).max() > 1e-4
 
 
 def test_options_and_addresses_that_cannot_be(run_command: Run, tmp_path: Path, data: Path) -> None:
