@@ -26,6 +26,7 @@ from wav2clip.library.scan import scan
 from wav2clip.library.search import Snapshot, allowed_rows, search_index
 from wav2clip.library.space import Vectors, mean_digest, require_direction
 from wav2clip.library.store import EXACT_ROWS, KnownFile, Settings, Store, file_id, vectors_of
+from wav2clip.library.together import Together
 from wav2clip.models.registry import MODELS
 
 ModelSource = Wav2CLIP | str | Path | None
@@ -60,6 +61,7 @@ class Library:
         self._loaded_with: Mapping[str, str] | None = None
         self._snapshot: tuple[int, Snapshot] | None = None
         self._reading = Lock()
+        self._words: Together[str, Vectors] = Together(self._embed_words)
 
     @classmethod
     def open(
@@ -302,7 +304,11 @@ class Library:
         excluded = {file_id(os.path.realpath(path)) for path in whole.recordings}
         excluded |= {file_id(os.path.abspath(path)) for path in whole.recordings}
         stored = Query(tuple(map(self._stored, whole.terms)))
-        return stored.vector(self.model if stored.needs_model else None, settings), excluded
+        model = self.model if stored.needs_model else None
+        return stored.vector(model, settings, self._words), excluded
+
+    def _embed_words(self, phrases: Sequence[str]) -> list[Vectors]:
+        return list(self.model.embed_text(phrases))
 
     def _stored(self, term: Term) -> Term:
         """An indexed recording as its vector, for which no model is needed; else what it was."""

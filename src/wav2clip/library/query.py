@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,9 @@ from wav2clip.files import display
 from wav2clip.library.space import Vectors, centre, require_direction
 from wav2clip.library.store import Settings
 
-Kind = Literal["text", "image", "audio"]
+Kind = Literal["text", "image", "audio", "vector"]
+
+Words = Callable[[str], Vectors]
 
 _WEIGHTED = re.compile(
     r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*(.*\S)\s*", re.DOTALL
@@ -34,13 +36,15 @@ class Term:
 
     Attributes:
         kind: what ``value`` is.
-        value: a phrase, or the path of a picture or recording.
+        value: a phrase, the path of a picture or recording, or what to call a vector.
         weight: finite factor; below zero it is subtracted.
+        vector: (dimension,) of a vector, comparable with the library's.
     """
 
     kind: Kind
     value: str | Path
     weight: float = 1.0
+    vector: Vectors | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class Query:
         """Sounds like a recording."""
         return cls((Term("audio", Path(path)),))
 
+    @classmethod
+    def embedding(cls, vector: Vectors, name: str = "a vector") -> Query:
+        """Sounds near a vector (dimension,) that was made earlier, by :meth:`vector`."""
+        return cls((Term("vector", name, vector=np.asarray(vector, np.float32)),))
+
     def __add__(self, other: Query) -> Query:
         return Query(self.terms + other.terms)
 
@@ -83,11 +92,23 @@ class Query:
         """Recordings that the query is made of."""
         return [Path(term.value) for term in self.terms if term.kind == "audio"]
 
-    def vector(self, model: Wav2CLIP, settings: Settings) -> Vectors:
+    @property
+    def needs_model(self) -> bool:
+        """Whether anything but vectors is in it."""
+        return any(term.vector is None for term in self.terms)
+
+    def vector(
+        self, model: Wav2CLIP | None, settings: Settings, words: Words | None = None
+    ) -> Vectors:
         """(dimension,) float32 of unit length, comparable with a library's vectors.
 
         Words and pictures are centred with their own modality's mean where the library's vectors
-        are centred, and left as they are where these are not.
+        are centred, and left as they are where these are not. Vectors need no model.
+
+        Args:
+            model: the one that the library was made with.
+            settings: of the library.
+            words: embeds a phrase, (dimension,); by default the model does.
 
         Raises:
             InputError: no term, a weight that is not finite, or terms that cancel out.
@@ -100,7 +121,7 @@ class Query:
         for term in self.terms:
             if not np.isfinite(term.weight):
                 raise InputError(f"the weight of {term.value} is {term.weight}, expected a number")
-            total += term.weight * _term_vector(term, model, settings)
+            total += term.weight * _term_vector(term, model, settings, words)
         return require_direction(total.astype(np.float32), "the query")
 
 
@@ -143,11 +164,17 @@ def weighted(text: str, make: Callable[[str], Query]) -> Query:
     return float(match[1]) * make(match[2])
 
 
-def _term_vector(term: Term, model: Wav2CLIP, settings: Settings) -> Vectors:
+def _term_vector(
+    term: Term, model: Wav2CLIP | None, settings: Settings, words: Words | None
+) -> Vectors:
+    if term.vector is not None:
+        return require_direction(term.vector, f"{term.value!s}")
+    assert model is not None  # who gives none has looked at needs_model
     if term.kind == "audio":
         return recording_vector(Path(term.value), model, settings)
     if term.kind == "text":
-        embedding = model.embed_text([str(term.value)])
+        phrase = str(term.value)
+        embedding = model.embed_text([phrase]) if words is None else words(phrase)[None]
     else:
         embedding = model.embed_image([Path(term.value)])
     mean = model.towers.means.get(term.kind) if settings.centred else None

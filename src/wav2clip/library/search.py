@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wav2clip.library.results import RESULT_COLUMNS, Results
 from wav2clip.library.space import Vectors
 from wav2clip.library.store import Store, vectors_of
+from wav2clip.library.together import Together
 
 ROUNDING = 1e-4
 """Most that a float32 dot product of two unit vectors of 512 numbers can be off: 512 roundings of
@@ -40,6 +41,7 @@ class Snapshot:
         self.rows = rows.select(RESULT_COLUMNS).combine_chunks()
         self.file_of = number_files(rows)
         self._first_rows = np.flatnonzero(np.diff(self.file_of, prepend=-1))
+        self._scores = Together(self._all_scores)
 
     def search(
         self,
@@ -54,13 +56,16 @@ class Snapshot:
         rows that can be among the best by that are scored again in float64, one by one, so that the
         outcome is that of float64 throughout, and equal vectors have equal scores.
         """
-        scores = self.vectors @ query
+        scores = self._scores(query)
         if allowed is not None:
             scores[~allowed] = -np.inf
         candidates = self._candidates(scores, limit, per_file)
         exact = exact_scores(self.vectors, query, candidates)
         best, best_scores = rank(candidates, exact, limit, self.file_of if per_file else None)
         return Results(self.rows.take(pa.array(best)), best_scores, exact=True)
+
+    def _all_scores(self, queries: Sequence[Vectors]) -> list[NDArray[np.float32]]:
+        return list(np.stack(queries) @ self.vectors.T)
 
     def _candidates(
         self, scores: NDArray[np.float32], limit: int, per_file: bool
