@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, get_ident
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from media import tone, wav_bytes
 from wav2clip.embedding import bulk
 from wav2clip.embedding.bulk import embed_files
-from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.embedding.embedder import Embeddings, Wav2CLIP
+from wav2clip.models.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +77,55 @@ def test_reads_no_further_ahead_than_it_needs(small: Wav2CLIP, tmp_path: Path) -
 
 def test_no_files(small: Wav2CLIP) -> None:
     assert list(embed_files(small, [])) == []
+
+
+def test_what_waits_last_is_shared_out(
+    small: Wav2CLIP, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    embed = Wav2CLIP.embed_audio
+
+    def counted(model: Wav2CLIP, waves: Any, rate: int) -> Embeddings:
+        sizes.append(len(waves))
+        return embed(model, waves, rate)
+
+    monkeypatch.setattr(Wav2CLIP, "embed_audio", counted)
+    assert len(list(embed_files(small, [folder / "001.wav"] * 13, workers=2))) == 13
+    assert sizes == [8, 3, 2]
+
+
+class Accelerated(Wav2CLIP):
+    """Says that its network runs elsewhere, where it takes until ``go``."""
+
+    device = torch.device("meta")
+    go: Event
+    callers: set[int]
+
+    def embed_audio(self, waves: Any, rate: int) -> Embeddings:
+        self.callers.add(get_ident())
+        assert self.go.wait(60), "nothing was decoded while the network ran"
+        return super().embed_audio(waves, rate)
+
+
+def test_files_are_decoded_while_an_accelerator_works(
+    small_checkpoint: Path, small: Wav2CLIP, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Accelerated(load_checkpoint(small_checkpoint))
+    model.go, model.callers = Event(), set()
+    decoded: list[int] = []
+    decode = bulk._decode
+
+    def counted(path: Path, rate: int) -> Any:
+        decoded.append(get_ident())
+        if len(decoded) == 24:
+            model.go.set()
+        return decode(path, rate)
+
+    monkeypatch.setattr(bulk, "_decode", counted)
+    path = folder / "001.wav"
+    results = list(embed_files(model, [path] * 24, workers=1))
+    assert len(results) == 24
+    assert len(set(decoded)) == 1
+    assert not set(decoded) & model.callers
+    for result in results:
+        np.testing.assert_allclose(result.embeddings[0], small.embed_file(path), atol=1e-5)

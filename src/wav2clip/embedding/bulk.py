@@ -2,8 +2,9 @@
 
 Each thread works alone on a file or on a batch. That is a tenth to a third faster than a network
 that takes all cores for one batch, whose threads wait for each other while others decode
-(``benchmarks/engines.py``). A file that fails is a result like any other; it never costs its
-neighbours.
+(``benchmarks/engines.py``). An accelerator has threads of its own, so that nobody who could decode
+waits for it (``benchmarks/pipeline.py``). A file that fails is a result like any other; it never
+costs its neighbours.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ _AHEAD = 4 * _BATCH_FILES
 
 _BATCHES_AHEAD = 4
 """Batches that the pool has or will take next: enough that no thread is without work."""
+
+_ACCELERATOR_THREADS = 2
+"""One makes spectrograms while the other waits for the network."""
 
 SHORTEST_TAIL = 0.5
 """Seconds: a last segment that would add less than this is left out."""
@@ -120,8 +124,8 @@ def embed_files(
         hop_seconds: seconds between frames; by default the frames' length.
         workers: threads that decode and embed; by default one per core.
     """
-    with _pool(workers) as (pool, threads):
-        files = _decode_ahead(paths, model.sample_rate, pool)
+    with _threads(model, workers) as threads:
+        files = _decode_ahead(paths, model.sample_rate, threads.decoding)
         if frame_seconds is not None:
             hop = frame_seconds if hop_seconds is None else hop_seconds
             for decoded in files:
@@ -131,7 +135,7 @@ def embed_files(
         def whole(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
             yield 0, np.concatenate(list(decoded.blocks()))
 
-        batches = _Batches(model.beside(threads), pool)
+        batches = _Batches(model, threads)
         yield from _embed_pieces(batches, files, whole, long=partial(_embed_long, model))
 
 
@@ -165,9 +169,9 @@ def embed_segments(
     def cut(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
         return windows.segments(decoded.blocks(), length, hop, round(SHORTEST_TAIL * rate))
 
-    with _pool(workers) as (pool, threads):
-        batches = _Batches(model.beside(threads), pool)
-        yield from _embed_pieces(batches, _decode_ahead(paths, rate, pool), cut)
+    with _threads(model, workers) as threads:
+        files = _decode_ahead(paths, rate, threads.decoding)
+        yield from _embed_pieces(_Batches(model, threads), files, cut)
 
 
 def ahead(calls: Iterable[Callable[[], T]], workers: int, depth: int) -> Iterator[T]:
@@ -194,16 +198,44 @@ def _in_order(
         yield pending.popleft().result()
 
 
+@dataclass(frozen=True)
+class _Threads:
+    """Who works on the files.
+
+    Attributes:
+        decoding: decodes.
+        embedding: runs the network: the same threads, or those of an accelerator.
+        count: threads of ``embedding``.
+        inner: threads that a call of the network has for itself.
+    """
+
+    decoding: ThreadPoolExecutor
+    embedding: ThreadPoolExecutor
+    count: int
+    inner: int
+
+
 @contextmanager
-def _pool(workers: int | None) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """A pool of so many threads, and on how many threads the network runs in each of them."""
+def _threads(model: Wav2CLIP, workers: int | None) -> Iterator[_Threads]:
     cores = torch.get_num_threads()
     count = workers or cores
-    threads = max(1, cores // count)
+    inner = max(1, cores // count)
+    with _pool(count, inner) as decoding:
+        if model.device.type == "cpu":
+            yield _Threads(decoding, decoding, count, inner)
+            return
+        with _pool(_ACCELERATOR_THREADS, inner) as embedding:
+            yield _Threads(decoding, embedding, _ACCELERATOR_THREADS, inner)
+
+
+@contextmanager
+def _pool(count: int, inner: int) -> Iterator[ThreadPoolExecutor]:
+    """So many threads, in each of which torch has ``inner`` threads."""
+    cores = torch.get_num_threads()
     ready = Barrier(count + 1)
 
     def prepare() -> None:
-        torch.set_num_threads(threads)  # of this thread; what is new elsewhere takes it over, too
+        torch.set_num_threads(inner)  # of this thread; what is new elsewhere takes it over, too
         ready.wait()
 
     pool = ThreadPoolExecutor(count, initializer=prepare)
@@ -212,7 +244,7 @@ def _pool(workers: int | None) -> Iterator[tuple[ThreadPoolExecutor, int]]:
             pool.submit(bool)
         ready.wait()
         torch.set_num_threads(cores)  # so that other threads have what they had
-        yield pool, threads
+        yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -276,11 +308,11 @@ def _embed_pieces(
 
 
 class _Batches:
-    """Pieces that wait for others of their length, and batches that the pool works on."""
+    """Pieces that wait for others of their length, and batches that threads work on."""
 
-    def __init__(self, model: Wav2CLIP, pool: ThreadPoolExecutor) -> None:
-        self._model = model
-        self._pool = pool
+    def __init__(self, model: Wav2CLIP, threads: _Threads) -> None:
+        self._model = model.beside(threads.inner)
+        self._threads = threads
         self._waiting: dict[int, list[_Piece]] = {}
         self._running: deque[tuple[int, list[_Piece], Future[Embeddings]]] = deque()
 
@@ -290,22 +322,27 @@ class _Batches:
         group.append((owner, start, samples))
         owner.waiting += 1
         if len(group) == _BATCH_FILES:
-            yield from self._embed(len(samples))
+            yield from self._embed(self._waiting.pop(len(samples)))
         elif sum(map(len, self._waiting.values())) > _AHEAD:
-            yield from self._embed(max(self._waiting, key=lambda n: len(self._waiting[n])))
+            longest = max(self._waiting, key=lambda n: len(self._waiting[n]))
+            yield from self._embed(self._waiting.pop(longest))
 
     def rest(self) -> Iterator[_Pieces]:
-        """Embed what still waits."""
-        while self._waiting:
-            yield from self._embed(next(iter(self._waiting)))
+        """Embed what still waits, shared out so that no thread ends long before the others."""
+        for group in self._waiting.values():
+            size = -(-len(group) // self._threads.count)
+            for first in range(0, len(group), size):
+                yield from self._embed(group[first : first + size])
+        self._waiting.clear()
         while self._running:
             yield from self._collect()
 
-    def _embed(self, length: int) -> Iterator[_Pieces]:
-        group = self._waiting.pop(length)
+    def _embed(self, group: list[_Piece]) -> Iterator[_Pieces]:
         waves = np.stack([samples for _, _, samples in group])
-        future = self._pool.submit(self._model.embed_audio, waves, self._model.sample_rate)
-        self._running.append((length, group, future))
+        future = self._threads.embedding.submit(
+            self._model.embed_audio, waves, self._model.sample_rate
+        )
+        self._running.append((waves.shape[1], group, future))
         if len(self._running) > _BATCHES_AHEAD:
             yield from self._collect()
 

@@ -109,6 +109,11 @@ class Wav2CLIP:
         return Space(self.config.space, self.dimension)
 
     @property
+    def device(self) -> torch.device:
+        """What its network runs on."""
+        return self._engine.device
+
+    @property
     def sample_rate(self) -> int:
         """Hz that waveforms are resampled to."""
         return self.config.frontend.sample_rate
