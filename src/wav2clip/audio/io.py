@@ -94,6 +94,13 @@ class AudioStream:
             self.seconds += len(block) / self.sample_rate
             yield block
 
+    def frames(self) -> Iterator[Samples]:
+        """The blocks as the file has them, in place of iterating: (n, channels) at its own rate.
+
+        They are not checked: they may hold NaN and infinity.
+        """
+        return self._decoder.blocks
+
 
 def load_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> Recording:
     """Decode a whole recording: all channels averaged, soxr HQ to ``sample_rate``.

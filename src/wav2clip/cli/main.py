@@ -24,6 +24,7 @@ COMMANDS = {
     "similar": "List the sounds of the library that are most like a recording.",
     "duplicates": "List recordings that are nearly identical.",
     "tag": "Tag the sounds of the library with any labels, with no training.",
+    "serve": "Search a library in a browser: a page, and an API.",
     "classify": "Label recordings with any words, with no training.",
     "embed": "Embed recordings into a file of vectors.",
     "map": "Draw a map of sounds: a picture, or a page to listen to.",

@@ -1,0 +1,121 @@
+"""Recordings of the library: what is known of them, their sound, their waveform."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+
+from wav2clip.files import display
+from wav2clip.web.media import PLAYABLE, Body, FileBody, WavBody, media_response
+from wav2clip.web.problems import responses
+from wav2clip.web.schemas import FileInfo, Waveform
+from wav2clip.web.service import Held, Service
+
+router = APIRouter(prefix="/api/files", tags=["recordings"])
+
+FileId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+
+
+@router.get("/{id}", responses=responses(404))
+def file_info(service: Held, id: FileId) -> FileInfo:
+    """What the library knows of a recording."""
+    listing = service.catalogue.listing()
+    file = listing.file(id)
+    modified = datetime.fromtimestamp(file.mtime_ns / 1e9, UTC)
+    return FileInfo(
+        id=file.id,
+        name=display(file.path.name),
+        path=display(file.path),
+        folder=listing.folder_of(file.path),
+        duration=round(file.duration, 3),
+        tags=list(file.tags),
+        size=file.size,
+        modified=modified.isoformat(timespec="seconds"),
+        samplerate=file.sample_rate,
+        channels=file.channels,
+        segments=file.segments,
+        **addresses(file.id, file.path.suffix),
+    )
+
+
+@router.get(
+    "/{id}/audio",
+    response_class=Response,
+    responses={
+        200: {"content": {"audio/*": {}, "application/octet-stream": {}}},
+        206: {"description": "The range that was asked for"},
+        304: {"description": "Not changed"},
+        **responses(404, 415, 416),
+    },
+)
+def audio(
+    service: Held,
+    request: Request,
+    id: FileId,
+    convert: Annotated[
+        Literal["wav"] | None, Query(alias="as", description="For what browsers do not play.")
+    ] = None,
+    download: Annotated[bool, Query(description="As an attachment, under its own name.")] = False,
+) -> Response:
+    """The recording itself, whole or by ranges; or, with `as=wav`, 16 bits of every sample."""
+    file = service.catalogue.listing().file(id)
+    opened = service.catalogue.open(file)
+    status = os.fstat(opened.fileno())
+    name = file.path
+    body: Body
+    if convert == "wav":
+        name = name.with_suffix(".wav")
+        wav = WavBody(opened, file.duration, file.sample_rate, file.channels)
+        body = _Counted(wav, service)
+    else:
+        body = FileBody(opened, PLAYABLE.get(file.path.suffix.lower(), "application/octet-stream"))
+    try:
+        return media_response(body, request.headers, status.st_mtime_ns, name if download else None)
+    except BaseException:
+        opened.close()
+        raise
+
+
+@router.get("/{id}/waveform", responses=responses(404, 415))
+def waveform(
+    service: Held,
+    id: FileId,
+    points: Annotated[int, Query(ge=1, le=2_000, description="Stretches.")] = 300,
+) -> Waveform:
+    """The largest absolute sample of each of equally long stretches."""
+    file = service.catalogue.listing().file(id)
+    return Waveform(duration=round(file.duration, 3), peaks=service.waveform(file, points))
+
+
+def addresses(id: str, suffix: str) -> dict[str, str]:
+    """Where a recording's sound, waveform and bytes are."""
+    base = f"/api/files/{id}"
+    played = "/audio" if suffix.lower() in PLAYABLE else "/audio?as=wav"
+    return {
+        "audio": base + played,
+        "waveform": f"{base}/waveform",
+        "download": f"{base}/audio?download=true",
+    }
+
+
+class _Counted:
+    """A body that takes a place among the streams while it is read."""
+
+    def __init__(self, body: Body, service: Service) -> None:
+        self._body, self._gate = body, service.streams
+        self.size, self.media_type = body.size, body.media_type
+
+    def read(self, first: int, last: int) -> Iterator[bytes]:
+        self._gate.enter(wait=False)  # here, so that it is refused before anything is sent
+        return self._read(first, last)
+
+    def _read(self, first: int, last: int) -> Iterator[bytes]:
+        try:
+            yield from self._body.read(first, last)
+        finally:
+            self._gate.leave()

@@ -1,0 +1,134 @@
+"""The library as a whole, and searching it."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter
+from fastapi import Query as Parameter
+
+from wav2clip.files import display
+from wav2clip.library import Query, Result
+from wav2clip.library.query import Term, parse
+from wav2clip.web.catalogue import Listing
+from wav2clip.web.problems import Refusal, responses
+from wav2clip.web.routes_files import addresses
+from wav2clip.web.schemas import Found, Hit, LibraryInfo, TagCount
+from wav2clip.web.service import Held, Service
+
+router = APIRouter(prefix="/api", tags=["library"])
+
+_MOST_TAGS = 500
+_Id = Annotated[str | None, Parameter(pattern="^[0-9a-f]{32}$")]
+_Seconds = Annotated[float | None, Parameter(ge=0, le=1e7, allow_inf_nan=False)]
+_Words = Annotated[
+    str | None,
+    Parameter(
+        min_length=1,
+        max_length=1_000,
+        description="A phrase. `+` and `-` that stand alone add and subtract phrases; `0.5*phrase` "
+        "gives one a weight.",
+    ),
+]
+
+
+@router.get("/library", responses=responses())
+def library_info(service: Held) -> LibraryInfo:
+    """What can be searched, and what this server can do."""
+    library, listing = service.library, service.catalogue.listing()
+    return LibraryInfo(
+        name=display(library.store.name),
+        files=len(listing),
+        segments=listing.segments,
+        seconds=round(listing.seconds, 1),
+        model=library.model.name,
+        text_model=library.model.towers.name,
+        folders=listing.folders(),
+        tags=[TagCount(tag=tag, files=files) for tag, files in listing.tags[:_MOST_TAGS]],
+        failures=len(library.failures()) if library.store.exists else 0,
+        can_generate=library.model.towers.differentiable and _installed("kornia"),
+        can_map=_installed("umap"),
+        index_folders=[display(root) for root in listing.roots],
+    )
+
+
+@router.get("/search", responses=responses(404, 409))
+def search(
+    service: Held,
+    q: _Words = None,
+    like: Annotated[_Id, Parameter(description="A recording of the library.")] = None,
+    upload: Annotated[_Id, Parameter(description="An upload.")] = None,
+    limit: Annotated[int, Parameter(ge=1, le=200)] = 20,
+    min_duration: _Seconds = None,
+    max_duration: _Seconds = None,
+    folder: Annotated[
+        str | None, Parameter(max_length=4096, description="With all folders below it.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, Parameter(max_length=20, description="Segments that have all of these.")
+    ] = None,
+    all_segments: Annotated[
+        bool, Parameter(description="Every moment of a file, not its best moment alone.")
+    ] = False,
+) -> Found:
+    """Find sounds by a phrase, a recording, an upload, or their sum: the same as
+    `wav2clip search`."""
+    started = time.perf_counter()
+    query, spoken = _query(service, q, like, upload)
+    listing = service.catalogue.listing()
+    results = service.library.search(
+        query,
+        limit=limit,
+        filters=listing.filters(min_duration, max_duration, folder, tuple(tag or ())),
+        per_file=not all_segments,
+    )
+    hits = [_hit(service, listing, result) for result in results]
+    taken = round(time.perf_counter() - started, 4)
+    return Found(seconds_taken=taken, query=spoken, hits=hits)
+
+
+def _query(
+    service: Service, q: str | None, like: str | None, upload: str | None
+) -> tuple[Query, str]:
+    """The query, and how it was understood."""
+    whole = Query(())
+    if q is not None:
+        whole += parse(q.split()) or Query(())
+    if like is not None:
+        whole += Query.audio(service.catalogue.listing().file(like).path)
+    if upload is not None:
+        kept = service.uploads.get(upload)
+        whole += Query.embedding(kept.vector, kept.name)
+    if not whole.terms:
+        raise Refusal(422, "nothing to search for", "one of q, like and upload")
+    return whole, " ".join(_spoken(place, term) for place, term in enumerate(whole.terms))
+
+
+def _spoken(place: int, term: Term) -> str:
+    sign = "-" if term.weight < 0 else "+" if place else ""
+    factor = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}*"
+    value = term.value if term.kind == "text" else f"[{display(Path(term.value).name)}]"
+    return f"{sign} {factor}{value}".strip()
+
+
+def _hit(service: Service, listing: Listing, result: Result) -> Hit:
+    id = service.catalogue.id_of(result)
+    return Hit(
+        id=id,
+        name=display(result.path.name),
+        path=display(result.path),
+        folder=listing.folder_of(result.path),
+        duration=round(result.duration, 3),
+        start=round(result.start, 3),
+        end=round(result.end, 3),
+        score=round(result.score, 6),
+        tags=list(result.tags),
+        **addresses(id, result.path.suffix),
+    )
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

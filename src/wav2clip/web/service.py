@@ -1,0 +1,79 @@
+"""What all routes share: one library, and the state of one running server."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Annotated
+
+from cachetools import LRUCache
+from fastapi import Depends, Request
+
+from wav2clip.audio.io import stream_audio
+from wav2clip.library import Library
+from wav2clip.web.catalogue import Catalogue, File
+from wav2clip.web.gates import Gate
+from wav2clip.web.settings import Settings
+from wav2clip.web.uploads import Uploads
+from wav2clip.web.waveform import peaks
+
+_WAVEFORMS = 5_000
+
+
+class Service:
+    """One library behind a server.
+
+    Attributes:
+        library: what is searched.
+        settings: how the server runs.
+        catalogue: the library's files.
+        heavy: the gate in front of decoding and embedding.
+        streams: the gate in front of answers that go on for long.
+        receiving: the gate in front of uploads that arrive.
+        uploads: what was uploaded of late.
+    """
+
+    def __init__(self, library: Library, settings: Settings) -> None:
+        limits = settings.limits
+        self.library = library
+        self.settings = settings
+        self.catalogue = Catalogue(library, settings.folders)
+        self.heavy = Gate(limits.heavy, limits.wait_seconds, "sounds are worked on")
+        self.streams = Gate(limits.streams, 0, "streams are open")
+        self.receiving = Gate(limits.receiving, 0, "uploads arrive")
+        self.uploads = Uploads(library, limits)
+        self._waveforms: LRUCache[tuple[str, int, int], list[float]] = LRUCache(_WAVEFORMS)
+        self._waveforms_lock = Lock()
+
+    def warm(self) -> None:
+        """Load the model and the library, so that the first search is as fast as the others."""
+        self.library.model.embed_text(["warm"])
+        self.catalogue.listing()
+        if len(self.library):
+            self.library.search("warm", limit=1)
+
+    def close(self) -> None:
+        """End what is at work."""
+
+    def waveform(self, file: File, points: int) -> list[float]:
+        """Peaks of a recording, kept for the next who asks."""
+        key = (file.id, file.mtime_ns, points)
+        with self._waveforms_lock:
+            known = self._waveforms.get(key)
+        if known is not None:
+            return known
+        with self.heavy.place(), self.catalogue.open(file) as opened:
+            frames = stream_audio(opened).frames()
+            found = peaks(frames, round(file.duration * file.sample_rate), points)
+        rounded = [round(float(value), 4) for value in found]
+        with self._waveforms_lock:
+            self._waveforms[key] = rounded
+        return rounded
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Held = Annotated[Service, Depends(_service)]
+"""What a route takes to get at the service."""
