@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ import pyarrow as pa
 import soundfile
 import torch
 
+from machine import machine
 from wav2clip.audio.io import load_audio, resample
 from wav2clip.cluster.blocks import block_table, store_block
 from wav2clip.cluster.embed import embed_on_cluster
@@ -168,8 +168,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--engine", default="torch")
     arguments = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"torch {torch.__version__}, {time.strftime('%d %B %Y')}")
+    print(f"{machine()}; torch {torch.__version__}, {time.strftime('%d %B %Y')}")
     if arguments.what == "schedule":
         schedule(arguments.files)
     elif arguments.what == "rate":

@@ -9,18 +9,17 @@ do not change the time: a seeded random network of the published size stands in 
 from __future__ import annotations
 
 import argparse
-import copy
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import soundfile
 import torch
 
+from machine import machine
+from published import channels_first, features
 from wav2clip.audio.io import downmix, resample
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP
@@ -41,16 +40,6 @@ def milliseconds(function: Callable[[], object], repeats: int) -> float:
         function()
         times.append((time.perf_counter() - start) * 1e3)
     return statistics.median(times)
-
-
-def channels_first(network: AudioNetwork, spectrogram: torch.Tensor) -> torch.Tensor:
-    """The published way: contiguous tensors, batch norm as a layer of its own."""
-    encoder = network.audio_encoder
-    x = spectrogram.unsqueeze(1).contiguous()
-    x = encoder.maxpool(torch.relu_(encoder.bn1(encoder.conv1(x))))
-    for stage in range(1, 5):
-        x = encoder.get_submodule(f"layer{stage}")(x)
-    return network.project(x.mean(dim=(2, 3)))
 
 
 def stages(paths: list[Path], network: AudioNetwork, repeats: int) -> None:
@@ -82,7 +71,7 @@ def stages(paths: list[Path], network: AudioNetwork, repeats: int) -> None:
 
 
 def layouts(network: AudioNetwork, repeats: int) -> None:
-    contiguous = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    contiguous = channels_first(network)
     folded = network.fold_batch_norm()
     packed = network.fold_batch_norm().pack_convolutions()
     print("\n| network alone, ms per 5 s clip | batch 1 | batch 8 |\n|---|---|---|")
@@ -96,7 +85,9 @@ def layouts(network: AudioNetwork, repeats: int) -> None:
     for batch in (1, 8):
         spectrogram = torch.randn(batch, 257, 227)
         runs = {
-            "channels-first": lambda s=spectrogram: channels_first(contiguous, s),
+            "channels-first": lambda s=spectrogram: contiguous.project(
+                features(contiguous.audio_encoder, s)
+            ),
             "channels-last": lambda s=spectrogram: network(s),
             "folded": lambda s=spectrogram: folded(s),
             "as shipped": lambda s=spectrogram: packed(s),
@@ -125,10 +116,7 @@ def main() -> None:
     state = AudioNetwork().state_dict()
     network = build_network(AudioConfig().encoder, state)
     paths = sorted(arguments.data.glob("*.ogg"))
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(
-        f"torch {torch.__version__} with {torch.get_num_threads()} threads, numpy {np.__version__}"
-    )
+    print(f"{machine()}; torch {torch.__version__} with {torch.get_num_threads()} threads")
     with torch.inference_mode():
         layouts(network, arguments.repeats)
         if paths:

@@ -4,22 +4,20 @@
     python benchmarks/engines.py accuracy    # ESC-50: zero-shot and linear probe with each engine
     python benchmarks/engines.py limit       # multiply-adds per second: this processor, each engine
 
-The published way: each file by itself through librosa.load (mixed down, soxr HQ to 16 kHz), torch's
-spectrogram, the network in contiguous float32 with its batch norms, written plainly below. Ours is
-`embed_files`, as `wav2clip embed` and `wav2clip index` call it. Ratios of one run are the measure.
+The published way is written plainly in published.py. Ours is `embed_files`, as `wav2clip embed` and
+`wav2clip index` call it. Ratios of one run are the measure.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-import librosa
 import numpy as np
 import torch
 from rich.progress import track
@@ -28,12 +26,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.utils.flop_counter import FlopCounterMode
 
+from machine import has_bfloat16
+from published import Published
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.embedding.engines import make_engine
 from wav2clip.models.checkpoint import load_checkpoint
-from wav2clip.models.encoder import AudioNetwork, PackedConv2d
-from wav2clip.models.frontend import Frontend
+from wav2clip.models.encoder import PackedConv2d
 from wav2clip.models.registry import locate
 from wav2clip.zeroshot import class_weights
 
@@ -42,32 +41,14 @@ DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))
 KINDS = {
     "torch, float32": {},
     "onnx, float32": {"engine": "onnx"},
-    "torch, bfloat16": {"precision": "bfloat16"},
+    **({"torch, bfloat16": {"precision": "bfloat16"}} if has_bfloat16() else {}),
     "onnx-int8": {"engine": "onnx-int8"},
 }
-RATE = 16_000
-
-
-class Published:
-    """One file at a time: librosa, contiguous float32, batch norm as a layer of its own."""
-
-    def __init__(self, network: AudioNetwork) -> None:
-        self.network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
-        self.frontend = Frontend()
-
-    def __call__(self, paths: Iterable[Path]) -> list[np.ndarray]:
-        return [self.embed(path) for path in paths]
-
-    @torch.no_grad()
-    def embed(self, path: Path) -> np.ndarray:
-        wave, _ = librosa.load(path, sr=RATE, mono=True)
-        spectrogram = self.frontend(torch.from_numpy(wave)[None])
-        x = self.frontend.standardize(spectrogram, "batch").unsqueeze(1).contiguous()
-        encoder = self.network.audio_encoder
-        x = encoder.maxpool(torch.relu(encoder.bn1(encoder.conv1(x))))
-        for stage in range(1, 5):
-            x = encoder.get_submodule(f"layer{stage}")(x)
-        return self.network.project(x.mean(dim=(2, 3)))[0].numpy()
+PUBLISHED = "published way"
+SETS = {
+    "ESC-10 as published: 44.1 kHz Vorbis": sorted((DATA / "esc10_original").glob("*.ogg")),
+    "ESC-50 at 16 kHz, Opus": sorted((DATA / "esc50" / "audio").glob("*.ogg"))[:80],
+}
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -76,25 +57,41 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def speed(turns: int) -> None:
-    """Whole path per file, best of some turns, the rows in turns."""
-    published = Published(load_checkpoint(locate("builtin")).network)
+Way = Callable[[Sequence[Path]], object]
+
+
+def ways() -> dict[str, Way]:
+    """The published way and each engine, loaded: functions that embed files."""
     models = {name: load("builtin", **options) for name, options in KINDS.items()}
-    sets = {
-        "ESC-10 as published: 44.1 kHz Vorbis": sorted((DATA / "esc10_original").glob("*.ogg")),
-        "ESC-50 at 16 kHz, Opus": sorted((DATA / "esc50" / "audio").glob("*.ogg"))[:80],
-    }
+    ours = {name: partial(embed_all, model) for name, model in models.items()}
+    return {PUBLISHED: Published(), **ours}
+
+
+def embed_all(model: Wav2CLIP, paths: Sequence[Path], workers: int | None = None) -> None:
+    for result in embed_files(model, paths, workers=workers):
+        assert result.error is None, result
+
+
+def file_seconds(ways: dict[str, Way], paths: Sequence[Path], turns: int) -> dict[str, float]:
+    """Whole path per file: best of some turns, in which all take part one after the other."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(turns):
+        for name, way in ways.items():
+            taken[name].append(seconds(partial(way, paths)) / len(paths))
+    return {name: min(times) for name, times in taken.items()}
+
+
+def speed(turns: int) -> None:
+    """Print a table for each kind of files."""
+    every = ways()
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
-    for title, paths in sets.items():
-        runs: dict[str, Callable[[], object]] = {"published way": lambda p=paths: published(p)}
-        for name, model in models.items():
-            runs[name] = lambda m=model, p=paths: list(embed_files(m, p))
-        times = {name: min(seconds(run) for _ in range(turns)) for name, run in runs.items()}
+    for title, paths in SETS.items():
+        times = file_seconds(every, paths, turns)
         print(f"\n| {title}, {len(paths)} files | ms per file | files per second | ratio |")
         print("|---|---|---|---|")
-        for name, spent in times.items():
-            each, ratio = spent / len(paths) * 1e3, times["published way"] / spent
-            print(f"| {name} | {each:.1f} | {1e3 / each:.0f} | {ratio:.2f} |")
+        for name, each in times.items():
+            ratio = times[PUBLISHED] / each
+            print(f"| {name} | {each * 1e3:.1f} | {1 / each:.0f} | {ratio:.2f} |")
 
 
 def limit() -> None:

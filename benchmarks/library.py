@@ -18,19 +18,20 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import platform
 import resource
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import soundfile
-import torch
 
+from machine import machine, versions
 from wav2clip.library import Library, Query, search
 from wav2clip.library import library as library_module
 from wav2clip.library.store import (
@@ -44,6 +45,7 @@ from wav2clip.library.store import (
 )
 from wav2clip.models.space import unit
 
+T = TypeVar("T")
 DIMENSION = 512
 CLUSTERS = 10_000
 QUERIES = 100
@@ -122,18 +124,22 @@ def resident_megabytes() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-def measure_rows(count: int, folder: Path) -> None:
-    """Print times, recall and sizes for one number of rows."""
-    mixture = Mixture()
+def fill(folder: Path, count: int, mixture: Mixture) -> tuple[Store, float, float]:
+    """A library of so many rows; seconds to write it, and to join and index it."""
     store = Store(folder)
     store.create(Settings("synthetic", "0" * 16, DIMENSION, ""))
     started = time.perf_counter()
     for first in range(0, count, 50_000):
         store.replace(rows_of(mixture.sounds(min(50_000, count - first)), first), [])
-    written = time.perf_counter() - started
-    started = time.perf_counter()
+    written = time.perf_counter()
     store.tidy()
-    tidied = time.perf_counter() - started
+    return store, written - started, time.perf_counter() - written
+
+
+def measure_rows(count: int, folder: Path) -> None:
+    """Print times, recall and sizes for one number of rows."""
+    mixture = Mixture()
+    store, written, tidied = fill(folder, count, mixture)
     queries = {"sounds": mixture.sounds(QUERIES), "phrases": mixture.phrases(QUERIES)}
     truths = {name: true_best(folder, values) for name, values in queries.items()}
     print(f"\n### {count:,} rows\n")
@@ -169,14 +175,30 @@ def time_queries(
     library: Library, queries: np.ndarray, truths: list[set[str]]
 ) -> tuple[float, float, float]:
     """Milliseconds (median, 95th percentile) of warm searches, and recall at 10."""
-    times, hits = [], 0
-    for query, truth in zip(queries, truths, strict=True):
+    p50, p95, results = percentiles(lambda query: library.search(query, limit=10), queries)
+    hits = [
+        len(truth & {r.id for r in found}) for found, truth in zip(results, truths, strict=True)
+    ]
+    return p50, p95, sum(hits) / 10 / len(queries)
+
+
+def percentiles(
+    search: Callable[[np.ndarray], T], queries: np.ndarray
+) -> tuple[float, float, list[T]]:
+    """Milliseconds (median, 95th percentile) without the first tenth, and what was found."""
+    times, results = [], []
+    for query in queries:
         started = time.perf_counter()
-        found = library.search(query, limit=10)
+        results.append(search(query))
         times.append(time.perf_counter() - started)
-        hits += len(truth & {result.id for result in found})
-    p50, p95 = np.percentile(times[10:], [50, 95]) * 1000
-    return p50, p95, hits / 10 / len(queries)
+    p50, p95 = np.percentile(times[len(times) // 10 :], [50, 95]) * 1000
+    return p50, p95, results
+
+
+def lance_scan(store: Store, query: np.ndarray) -> list[dict[str, object]]:
+    """The ten best rows by LanceDB's exact scan, as a library without an index of ours does it."""
+    search = store.segments.search(query, vector_column_name="vector").bypass_vector_index()
+    return search.select(["id", "path"]).limit(10).to_list()
 
 
 def one_gemv(library: Library, query: np.ndarray) -> None:
@@ -307,17 +329,7 @@ def main() -> None:
     parser.add_argument("--rows", type=float, action="append")
     parser.add_argument("--model", default="builtin")
     arguments = parser.parse_args()
-    cpu = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    load = os.getloadavg()[0]
-    print(f"{cpu}, {os.cpu_count()} cores, load {load:.1f}; Python {platform.python_version()}, "
-          f"NumPy {np.__version__}, torch {torch.__version__}\n")  # fmt: skip
+    print(f"{machine()}, load {os.getloadavg()[0]:.1f}; {versions()}\n")
     if arguments.what == "rows":
         rows([int(count) for count in arguments.rows or (1e5, 1e6)])
     else:

@@ -19,6 +19,8 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from published import channels_first, features
 from wav2clip.models.encoder import AudioNetwork, Projection
 from wav2clip.models.frontend import Frontend
 from wav2clip.pretrain.config import check_config
@@ -54,7 +57,7 @@ class PlainLoop:
 
     def __init__(self, pairs: list[tuple[Path, Path]], batch: int, samples: int) -> None:
         self.pairs, self.batch, self.samples = pairs, batch, samples
-        self.network = AudioNetwork().to(memory_format=torch.contiguous_format)
+        self.network = channels_first(AudioNetwork())
         self.transform = Projection(DIMENSION, DIMENSION, 0.1)
         self.scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
         self.teacher = CLIPVisionModelWithProjection(CLIPVisionConfig(projection_dim=512)).eval()
@@ -62,14 +65,6 @@ class PlainLoop:
         parameters = [*self.network.parameters(), *self.transform.parameters(), self.scale]
         self.optimiser = torch.optim.Adam(parameters, 1e-3)
         self.rng = np.random.default_rng(0)
-
-    def features(self, spectrogram: Tensor) -> Tensor:
-        """The residual network with its tensors in channels-first order."""
-        encoder, x = self.network.audio_encoder, spectrogram.unsqueeze(1)
-        x = encoder.maxpool(torch.relu(encoder.bn1(encoder.conv1(x))))
-        for stage in (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):
-            x = stage(x)
-        return x.mean(dim=(2, 3))
 
     def look(self, paths: list[Path]) -> Tensor:
         pictures = [Image.open(p).convert("RGB").resize((224, 224)) for p in paths]
@@ -86,10 +81,11 @@ class PlainLoop:
         chosen = [self.pairs[i] for i in self.rng.choice(len(self.pairs), self.batch)]
         wave = torch.from_numpy(np.stack([decode(a, self.samples) for a, _ in chosen]))
         images = self.look([image for _, image in chosen])
-        features = self.features(self.frontend.standardize(self.frontend(wave), "batch"))
-        projected = self.network.audio_transform(features)
+        spectrogram = self.frontend.standardize(self.frontend(wave), "batch")
+        encoded = features(self.network.audio_encoder, spectrogram)
+        projected = self.network.audio_transform(encoded)
         loss = (
-            self.contrast(features, self.transform(images)) + self.contrast(projected, images)
+            self.contrast(encoded, self.transform(images)) + self.contrast(projected, images)
         ) / 2
         self.optimiser.zero_grad()
         loss.backward()
@@ -124,13 +120,32 @@ def write_data(folder: Path, pairs: list[tuple[Path, Path]]) -> float:
     return time.perf_counter() - start
 
 
-def trainer_seconds(data: Path, args: argparse.Namespace, **run: Any) -> float:
+@dataclass(frozen=True)
+class Sizes:
+    """What is timed.
+
+    Attributes:
+        batch: clips of a step.
+        seconds: length of a crop.
+        steps: timed steps of a turn.
+        turns: the best one counts.
+        compile: whether a row with ``run.compile`` is measured, too.
+    """
+
+    batch: int = 16
+    seconds: float = 5.0
+    steps: int = 4
+    turns: int = 2
+    compile: bool = False
+
+
+def trainer_seconds(data: Path, sizes: Sizes, **run: Any) -> float:
     """Seconds of a step of this trainer with the paper's losses."""
     settings = {
         "data": {
-            "batch_size": args.batch,
-            "stages": [{"epochs": 1, "seconds": args.seconds}],
-            "epoch_clips": args.batch * (args.steps + 2),
+            "batch_size": sizes.batch,
+            "stages": [{"epochs": 1, "seconds": sizes.seconds}],
+            "epoch_clips": sizes.batch * (sizes.steps + 2),
             "validation_clips": 2,
             "validation_seconds": 1.0,
         },
@@ -151,45 +166,51 @@ def plain_seconds(loop: PlainLoop, steps: int) -> float:
     return (time.perf_counter() - start) / steps
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of a crop")
-    parser.add_argument("--steps", type=int, default=4, help="timed steps per turn")
-    parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--compile", action="store_true", help="a row with run.compile, too")
-    args = parser.parse_args()
+def compare(sizes: Sizes) -> tuple[float, dict[str, float]]:
+    """Seconds to prepare a clip, once; clips per second of the plain loop and of the trainer."""
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with (DATA / "pairs.csv").open(newline="") as file:
         pairs = [(DATA / r["audio"], DATA / r["image"]) for r in csv.DictReader(file)]
     with tempfile.TemporaryDirectory() as name:
         prepared = write_data(Path(name), pairs)
-        loop = PlainLoop(pairs, args.batch, int(args.seconds * RATE))
+        loop = PlainLoop(pairs, sizes.batch, int(sizes.seconds * RATE))
+        trainer = partial(trainer_seconds, Path(name), sizes)
         rows: dict[str, Callable[[], float]] = {
-            "plain loop, teacher inside": lambda: plain_seconds(loop, args.steps),
-            "trainer, 32-true": lambda: trainer_seconds(Path(name), args),
-            "trainer, bf16-mixed": lambda: trainer_seconds(
-                Path(name), args, precision="bf16-mixed"
-            ),
+            "plain loop, teacher inside": lambda: plain_seconds(loop, sizes.steps),
+            "trainer, 32-true": trainer,
+            "trainer, bf16-mixed": partial(trainer, precision="bf16-mixed"),
         }
-        if args.compile:
-            rows["trainer, bf16-mixed, compiled"] = lambda: trainer_seconds(
-                Path(name), args, precision="bf16-mixed", compile=True
+        if sizes.compile:
+            rows["trainer, bf16-mixed, compiled"] = partial(
+                trainer, precision="bf16-mixed", compile=True
             )
         taken: dict[str, list[float]] = {row: [] for row in rows}
-        for _ in range(args.turns):
+        for _ in range(sizes.turns):
             for row, measure in rows.items():
                 taken[row].append(measure())
-    best = {row: min(times) for row, times in taken.items()}
-    slowest = best["plain loop, teacher inside"]
+    rates = {row: sizes.batch / min(times) for row, times in taken.items()}
+    return prepared / len(pairs), rates
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=Sizes.batch)
+    parser.add_argument("--seconds", type=float, default=Sizes.seconds, help="length of a crop")
+    parser.add_argument("--steps", type=int, default=Sizes.steps, help="timed steps per turn")
+    parser.add_argument("--turns", type=int, default=Sizes.turns)
+    parser.add_argument("--compile", action="store_true", help="a row with run.compile, too")
+    sizes = Sizes(**vars(parser.parse_args()))
+    prepared, rates = compare(sizes)
+    slowest = rates["plain loop, teacher inside"]
+    each = 1000 * prepared
     print(
-        f"crops of {args.seconds:g} s, batch {args.batch}, best of {args.turns} turns; preparing "
-        f"(without the teacher) took {1000 * prepared / len(pairs):.0f} ms per clip, once\n"
+        f"crops of {sizes.seconds:g} s, batch {sizes.batch}, best of {sizes.turns} turns; "
+        f"preparing (without the teacher) took {each:.0f} ms per clip, once\n"
     )
     print("| | clips per second | ratio |\n|---|---|---|")
-    for row, seconds in best.items():
-        print(f"| {row} | {args.batch / seconds:.1f} | {slowest / seconds:.1f} |")
+    for row, rate in rates.items():
+        print(f"| {row} | {rate:.1f} | {rate / slowest:.1f} |")
 
 
 if __name__ == "__main__":

@@ -26,12 +26,17 @@ def seconds(arguments: list[str]) -> float:
     return time.perf_counter() - start
 
 
+def first_and_median(arguments: list[str], turns: int = 12) -> tuple[float, float]:
+    """Seconds of the first run, and of the middle one of the others."""
+    first, *rest = [seconds(arguments) for _ in range(turns)]
+    return first, statistics.median(rest)
+
+
 def main() -> None:
     print("| command | first | median of 11 |\n|---|---|---|")
     late = []
     for name, arguments in COMMANDS.items():
-        first, *rest = [seconds(arguments) for _ in range(12)]
-        median = statistics.median(rest)
+        first, median = first_and_median(arguments)
         print(f"| `{name}` | {first:.2f} s | {median:.2f} s |")
         if median > LIMIT_SECONDS:
             late.append(name)
