@@ -72,7 +72,7 @@ class Listing:
     """
 
     def __init__(self, rows: pa.Table, key: bytes, roots: list[Path]) -> None:
-        self._given = roots
+        self._given, self._key = roots, key
         rows = rows.sort_by([("path_bytes", "ascending"), ("segment", "ascending")])
         self._rows = rows.combine_chunks()
         self.file_of: NDArray[np.int64] = number_files(rows)
@@ -117,6 +117,10 @@ class Listing:
             counts["tag"].to_pylist(), counts["file_count_distinct"].to_pylist(), strict=True
         )
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+    def place_of(self, file: str) -> int | None:
+        """The index of a file by its key in the library; None where there is none."""
+        return self._index.get(public_id(file, self._key))
 
     def tags_of(self, place: int) -> tuple[str, ...]:
         first = int(self._first[place])
@@ -210,10 +214,13 @@ class Catalogue:
     Args:
         library: may be empty, and filled meanwhile.
         folders: what may be read and indexed; by default :func:`roots_of` the library's files.
+
+    Attributes:
+        library: the same.
     """
 
     def __init__(self, library: Library, folders: Iterable[Path] = ()) -> None:
-        self._library = library
+        self.library = library
         self._given = [Path(os.path.realpath(folder)) for folder in folders]
         self._key = secrets.token_bytes(32)
         self._lock = Lock()
@@ -222,7 +229,7 @@ class Catalogue:
     @property
     def version(self) -> int:
         """Of the library; another one whenever it changes."""
-        return self._library.store.refresh()
+        return self.library.store.refresh()
 
     def listing(self) -> Listing:
         """The files as they are now."""
@@ -233,7 +240,7 @@ class Catalogue:
             return self._current[1]
 
     def _read(self) -> pa.Table:
-        store = self._library.store
+        store = self.library.store
         if store.exists:
             return store.read(_COLUMNS)
         types = [pa.string(), pa.binary(), pa.int32(), pa.float64(), pa.list_(pa.string())]

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
+from typing import Any
 
 from cachetools import LRUCache
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from wav2clip.web.problems import busy
 
@@ -69,3 +72,16 @@ class Gate:
             yield
         finally:
             self.leave()
+
+
+class GatedStream(StreamingResponse):
+    """A streamed answer that has a place for as long as it is sent."""
+
+    def __init__(self, gate: Gate, content: Any, **options: Any) -> None:
+        super().__init__(content, **options)
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Here, not in the route: a client that leaves in between would keep its place for ever.
+        with self._gate.place(wait=False):
+            await super().__call__(scope, receive, send)

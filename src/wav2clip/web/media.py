@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 import numpy as np
 from starlette.datastructures import Headers
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from wav2clip.audio.io import stream_audio
 from wav2clip.files import display
+from wav2clip.web.gates import Gate, GatedStream
 from wav2clip.web.problems import Refusal
 
 PLAYABLE = {
@@ -53,6 +54,9 @@ class Body(Protocol):
     def read(self, first: int, last: int) -> Iterator[bytes]:
         """The bytes from ``first`` up to ``last``, without that; closes what was opened."""
 
+    def close(self) -> None:
+        """Close what was opened, where nothing is to be read."""
+
 
 class FileBody:
     """A file as it is."""
@@ -68,6 +72,9 @@ class FileBody:
             while first < last and (block := file.read(min(_CHUNK, last - first))):
                 first += len(block)
                 yield block
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,9 @@ class WavBody:
         for missing in range(max(first, position), last, _CHUNK):
             yield bytes(min(_CHUNK, last - missing))
 
+    def close(self) -> None:
+        self._file.close()
+
     def _blocks(self) -> Iterator[bytes]:
         yield self._format.header()
         for frames in stream_audio(self._file).frames():
@@ -140,7 +150,7 @@ class WavBody:
 
 
 def media_response(
-    body: Body, headers: Headers, modified_ns: int, download: Path | None = None
+    body: Body, headers: Headers, modified_ns: int, gate: Gate, download: Path | None = None
 ) -> Response:
     """The whole of a recording, the range that was asked for, or 304 if the browser has it.
 
@@ -148,6 +158,7 @@ def media_response(
         body: what to send.
         headers: of the request: Range, If-Range, If-None-Match.
         modified_ns: when the recording was changed, nanoseconds since 1970.
+        gate: where it takes a place while it is sent.
         download: name under which a browser is to keep it.
 
     Raises:
@@ -165,6 +176,7 @@ def media_response(
         name = display(download.name)
         common["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
     if etag in re.split(r"\s*,\s*", headers.get("if-none-match", "")):
+        body.close()
         return Response(status_code=304, headers=common)
     first, last, status = 0, body.size, 200
     if headers.get("if-range", etag) in (etag, modified):
@@ -173,7 +185,13 @@ def media_response(
             (first, last), status = wanted, 206
             common["Content-Range"] = f"bytes {first}-{last - 1}/{body.size}"
     common["Content-Length"] = str(last - first)
-    return StreamingResponse(body.read(first, last), status, common, media_type=body.media_type)
+    return GatedStream(
+        gate,
+        body.read(first, last),
+        status_code=status,
+        headers=common,
+        media_type=body.media_type,
+    )
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -14,7 +13,7 @@ from wav2clip.files import display
 from wav2clip.web.media import PLAYABLE, Body, FileBody, WavBody, media_response
 from wav2clip.web.problems import responses
 from wav2clip.web.schemas import FileInfo, Waveform
-from wav2clip.web.service import Held, Service
+from wav2clip.web.service import Held
 
 router = APIRouter(prefix="/api/files", tags=["recordings"])
 
@@ -70,12 +69,12 @@ def audio(
     body: Body
     if convert == "wav":
         name = name.with_suffix(".wav")
-        wav = WavBody(opened, file.duration, file.sample_rate, file.channels)
-        body = _Counted(wav, service)
+        body = WavBody(opened, file.duration, file.sample_rate, file.channels)
     else:
         body = FileBody(opened, PLAYABLE.get(file.path.suffix.lower(), "application/octet-stream"))
     try:
-        return media_response(body, request.headers, status.st_mtime_ns, name if download else None)
+        kept_as = name if download else None
+        return media_response(body, request.headers, status.st_mtime_ns, service.streams, kept_as)
     except BaseException:
         opened.close()
         raise
@@ -101,21 +100,3 @@ def addresses(id: str, suffix: str) -> dict[str, str]:
         "waveform": f"{base}/waveform",
         "download": f"{base}/audio?download=true",
     }
-
-
-class _Counted:
-    """A body that takes a place among the streams while it is read."""
-
-    def __init__(self, body: Body, service: Service) -> None:
-        self._body, self._gate = body, service.streams
-        self.size, self.media_type = body.size, body.media_type
-
-    def read(self, first: int, last: int) -> Iterator[bytes]:
-        self._gate.enter(wait=False)  # here, so that it is refused before anything is sent
-        return self._read(first, last)
-
-    def _read(self, first: int, last: int) -> Iterator[bytes]:
-        try:
-            yield from self._body.read(first, last)
-        finally:
-            self._gate.leave()

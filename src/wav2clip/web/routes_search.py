@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from pathlib import Path
 from typing import Annotated
@@ -49,8 +48,8 @@ def library_info(service: Held) -> LibraryInfo:
         folders=listing.folders(),
         tags=[TagCount(tag=tag, files=files) for tag, files in listing.tags[:_MOST_TAGS]],
         failures=len(library.failures()) if library.store.exists else 0,
-        can_generate=library.model.towers.differentiable and _installed("kornia"),
-        can_map=_installed("umap"),
+        can_generate=service.can_generate,
+        can_map=service.can_map,
         index_folders=[display(root) for root in listing.roots],
     )
 
@@ -128,7 +127,3 @@ def _hit(service: Service, listing: Listing, result: Result) -> Hit:
         tags=list(result.tags),
         **addresses(id, result.path.suffix),
     )
-
-
-def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 
 from wav2clip.web.problems import Refusal, responses
 from wav2clip.web.schemas import Label, Upload
-from wav2clip.web.service import Held, Service
+from wav2clip.web.service import DEFAULT_PRESET, Held, Service
 from wav2clip.web.uploads import folder, safe_name
 from wav2clip.zeroshot import PRESETS, preset_labels
 
@@ -43,7 +43,7 @@ async def upload(
     name: Annotated[str, Query(max_length=1_000, description="What to call it.")] = "",
     preset: Annotated[
         str, Query(pattern=f"^({'|'.join(PRESETS)})$", description="Labels of a dataset.")
-    ] = "audioset",
+    ] = DEFAULT_PRESET,
     label: Annotated[
         list[Label] | None, Query(max_length=600, description="Labels, in place of the preset's.")
     ] = None,

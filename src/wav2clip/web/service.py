@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from threading import Lock
 from typing import Annotated
 
@@ -12,9 +13,15 @@ from wav2clip.audio.io import stream_audio
 from wav2clip.library import Library
 from wav2clip.web.catalogue import Catalogue, File
 from wav2clip.web.gates import Gate
+from wav2clip.web.jobs import Jobs
+from wav2clip.web.maps import Maps
 from wav2clip.web.settings import Settings
 from wav2clip.web.uploads import Uploads
 from wav2clip.web.waveform import peaks
+from wav2clip.zeroshot import preset_labels
+
+DEFAULT_PRESET = "audioset"
+"""Labels of uploaded sounds, unless others are asked for."""
 
 _WAVEFORMS = 5_000
 
@@ -30,6 +37,8 @@ class Service:
         streams: the gate in front of answers that go on for long.
         receiving: the gate in front of uploads that arrive.
         uploads: what was uploaded of late.
+        jobs: what takes a while.
+        maps: the map of the library.
     """
 
     def __init__(self, library: Library, settings: Settings) -> None:
@@ -41,18 +50,31 @@ class Service:
         self.streams = Gate(limits.streams, 0, "streams are open")
         self.receiving = Gate(limits.receiving, 0, "uploads arrive")
         self.uploads = Uploads(library, limits)
+        self.jobs = Jobs(limits.jobs_waiting)
+        self.maps = Maps(self.catalogue)
         self._waveforms: LRUCache[tuple[str, int, int], list[float]] = LRUCache(_WAVEFORMS)
         self._waveforms_lock = Lock()
 
     def warm(self) -> None:
         """Load the model and the library, so that the first search is as fast as the others."""
-        self.library.model.embed_text(["warm"])
+        self.uploads.weights(tuple(preset_labels(DEFAULT_PRESET)))
         self.catalogue.listing()
         if len(self.library):
             self.library.search("warm", limit=1)
 
+    @property
+    def can_map(self) -> bool:
+        """Whether maps can be computed here."""
+        return _installed("umap")
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether pictures can be painted here."""
+        return self.library.model.towers.differentiable and _installed("kornia")
+
     def close(self) -> None:
         """End what is at work."""
+        self.jobs.close()
 
     def waveform(self, file: File, points: int) -> list[float]:
         """Peaks of a recording, kept for the next who asks."""
@@ -68,6 +90,10 @@ class Service:
         with self._waveforms_lock:
             self._waveforms[key] = rounded
         return rounded
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _service(request: Request) -> Service:

@@ -98,15 +98,20 @@ class Uploads:
             waveform=read.peaks,
         )
 
-    def _classify(self, embedding: Embeddings, labels: Sequence[str]) -> list[LabelShare]:
-        model, names = self._library.model, tuple(zeroshot.check_labels(labels))
+    def weights(self, names: tuple[str, ...]) -> Embeddings:
+        """(k, dimension) of labels, kept for the next who asks for the same."""
         with self._lock:
-            weights = self._weights.get(names)
-        if weights is None:
-            weights = zeroshot.class_weights(model.towers, names)
-            with self._lock:
-                self._weights[names] = weights
-        (row,) = model.probabilities(embedding[None], weights)
+            known = self._weights.get(names)
+        if known is not None:
+            return known
+        made = zeroshot.class_weights(self._library.model.towers, names)
+        with self._lock:
+            self._weights[names] = made
+        return made
+
+    def _classify(self, embedding: Embeddings, labels: Sequence[str]) -> list[LabelShare]:
+        names = tuple(zeroshot.check_labels(labels))
+        (row,) = self._library.model.probabilities(embedding[None], self.weights(names))
         likeliest = zeroshot.top(row, names, _LABELS_SHOWN)
         return [LabelShare(label=label, probability=min(share, 1.0)) for label, share in likeliest]
 

@@ -1,0 +1,69 @@
+"""A picture from a sound, as `wav2clip generate` makes it, watched while it grows."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from wav2clip.errors import GenerationError
+from wav2clip.library import Library
+from wav2clip.web.catalogue import Catalogue
+from wav2clip.web.jobs import Job, Work
+from wav2clip.web.schemas import GenerateRequest
+from wav2clip.web.uploads import Kept
+
+if TYPE_CHECKING:
+    from wav2clip.generation.canvas import Pixels
+
+_SNAPSHOTS = 20
+
+
+def painting(
+    library: Library, catalogue: Catalogue, request: GenerateRequest, kept: Kept | None
+) -> Work:
+    """The work of painting; cancelled, it keeps the picture as far as it is.
+
+    Args:
+        library: whose model paints.
+        catalogue: of its files.
+        request: what to paint.
+        kept: the upload to paint, in place of a file.
+    """
+
+    def work(job: Job) -> str:
+        from wav2clip.generation.canvases import canvas_maker
+        from wav2clip.generation.guide import Settings, begin
+        from wav2clip.generation.prompts import Prompter
+
+        job.change(message="listening", total=request.steps)
+        prompter = Prompter(library.model)
+        if kept is None:
+            with catalogue.open(catalogue.listing().file(request.id or "")) as opened:
+                prompt = prompter.sound(opened)
+        else:
+            assert kept.embedding is not None  # the route has looked
+            prompt = prompter.embedding(kept.embedding)
+        size = (request.size, request.size)
+        guide = begin(
+            canvas_maker("fourier"), size, library.model.towers, [prompt], Settings(request.seed)
+        )
+        job.change(message="painting")
+        every = max(1, request.steps // _SNAPSHOTS)
+        for _ in guide.run([prompt], request.steps):
+            if guide.steps % every == 0 or guide.steps == request.steps:
+                job.show(_png(guide.canvas.pixels()))
+            job.progress(guide.steps, request.steps)
+        if job.picture is None:
+            raise GenerationError("no step was taken")
+        job.change(message=f"{guide.steps} steps")
+        return f"/api/jobs/{job.id}/picture"
+
+    return work
+
+
+def _png(pixels: Pixels) -> bytes:
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, format="PNG", compress_level=3)
+    return target.getvalue()
