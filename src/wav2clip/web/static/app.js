@@ -1,0 +1,278 @@
+// The page: state in the address -> what is asked -> what is shown.
+
+import { patiently, request } from "./api.js";
+import { amount, announce, byId, element, icon, settings } from "./dom.js";
+import { connectFilters, fillFilters, showFilters } from "./filters.js";
+import { connectGenerate, openGenerate } from "./generate.js";
+import { connectHeard, showHeard } from "./heard.js";
+import { connectLibrary, showLibrary } from "./library.js";
+import { connectMap, forgetMap, light, openMap } from "./map.js";
+import { clear, notice } from "./notices.js";
+import { connectBar, player } from "./player.js";
+import { record } from "./recorder.js";
+import { connectResults, select, showResults, sounds } from "./results.js";
+import { filtered, go, href, onState, read, searchQuery, searches, unfiltered } from "./state.js";
+import { showSources } from "./sources.js";
+import { connectSources, upload, uploadOf } from "./uploads.js";
+import { showWelcome } from "./welcome.js";
+
+const PAGE = 40; // finds shown at once
+const MOST = 200; // finds the server gives
+const TYPING = 250; // ms without a key before what is typed is searched
+
+const phrase = byId("phrase");
+let library = null;
+let found = null; // { key, hits, query, seconds_taken }
+let shown = PAGE;
+let searching = null;
+let typing = 0;
+
+async function start() {
+  connectTheme();
+  connectKeys();
+  connectBar();
+  connectMap();
+  connectFilters();
+  connectSources(search);
+  connectLibrary(refreshLibrary);
+  connectGenerate();
+  connectPhrase();
+  player.addEventListener("failed", (event) => notice("play", event.detail));
+  player.addEventListener("change", () => player.playing && clear("play"));
+  onState(render);
+  await refreshLibrary();
+}
+
+/** What the library holds decides what the page offers. */
+async function refreshLibrary() {
+  clear("library");
+  try {
+    library = await patiently("api/library");
+  } catch (error) {
+    notice("library", error, { retry: refreshLibrary });
+    return;
+  }
+  const generate = library.can_generate;
+  connectOnce({
+    results: {
+      like: (sound) => go({ q: "", upload: "", like: sound.id }),
+      generate: generate ? (sound) => openGenerate(sound.name, { id: sound.id }) : undefined,
+    },
+    heard: {
+      search: (words) => go({ q: words, upload: "", like: "" }),
+      relabel: (file, words) => search(file, words),
+      generate: generate ? (known) => openGenerate(known.name, { upload: known.id }) : undefined,
+    },
+  });
+  document.querySelector("[data-view=map]").hidden = !library.can_map;
+  fillFilters(library);
+  showLibrary(library);
+  forgetMap();
+  found = null;
+  render(read(), {});
+}
+
+let connected = false;
+
+function connectOnce({ results, heard }) {
+  if (connected) return;
+  connected = true;
+  connectResults(results);
+  connectHeard(heard);
+}
+
+function render(state, { live = false, again = false }) {
+  const empty = library?.files === 0;
+  const view = empty ? "library" : state.view;
+  for (const link of document.querySelectorAll("[data-view]")) {
+    link.setAttribute("href", href({ ...state, view: link.dataset.view }));
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.body.dataset.view = view;
+  if (document.activeElement !== phrase || !live) phrase.value = state.q;
+  showFilters(state);
+  showSources(state);
+  showHeard(state.upload && view !== "library" ? uploadOf(state.upload) : null);
+  byId("library").hidden = view !== "library";
+  byId("stage").hidden = view === "library";
+  byId("map-view").hidden = view !== "map";
+  if (!library) return;
+  showWelcome(library, { hidden: searches(state) || view !== "list" });
+  if (view === "map") openMap();
+  document.title = title(state, view);
+  if (view !== "library") find(state, { live, again });
+}
+
+function title(state, view) {
+  const what = state.q || (state.like && "more like this") || (state.upload && uploadOf(state.upload)?.name);
+  return [what, view === "list" ? "" : view, "wav2clip"].filter(Boolean).join(" · ");
+}
+
+/** Ask for what the state searches, unless it is shown already. */
+async function find(state, { live, again }) {
+  searching?.abort();
+  busy(false);
+  if (!searches(state)) {
+    found = null;
+    clear("search");
+    byId("found").hidden = true;
+    showResults([]);
+    light([]);
+    return;
+  }
+  const key = new URLSearchParams(searchQuery(state, 0)).toString();
+  if (key !== found?.key) shown = PAGE;
+  const limit = state.view === "map" || shown > PAGE ? MOST : PAGE;
+  if (key === found?.key && found.limit >= limit && !again) {
+    present(state);
+    return;
+  }
+  const asked = new AbortController();
+  searching = asked;
+  busy(true);
+  try {
+    const answer = await request("api/search", { query: searchQuery(state, limit), signal: asked.signal });
+    found = { ...answer, key, limit };
+    clear("search");
+    present(state);
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    // Half a query is no mistake while it is being typed.
+    if (live && error.status === 422) return;
+    fail(state, error);
+  } finally {
+    if (searching === asked) busy(false);
+  }
+}
+
+function fail(state, error) {
+  found = null;
+  byId("found").hidden = true;
+  showResults([]);
+  light([]);
+  const gone = error.status === 404 && (state.upload || state.like);
+  if (gone && state.upload) error.action ??= "Drop the picture or the sound again.";
+  notice("search", error, { retry: gone ? undefined : () => find(read(), { again: true }) });
+}
+
+function present(state) {
+  const { hits, seconds_taken: taken } = found;
+  const visible = hits.slice(0, shown);
+  byId("found").hidden = false;
+  showResults(visible);
+  light(hits);
+  const heading = byId("found-title");
+  heading.replaceChildren(...(hits.length ? [
+    `${hits.length < found.limit ? amount(hits.length, "sound") : `Best ${amount(visible.length, "sound")}`} `,
+    element("span", { class: "fine" }, `${Math.max(1, Math.round(taken * 1000))} ms`),
+  ] : nothing(state)));
+  byId("more").hidden = visible.length >= hits.length && (hits.length < found.limit || found.limit >= MOST);
+  announce(hits.length ? `${amount(visible.length, "sound")} found` : "Nothing found");
+}
+
+function nothing(state) {
+  if (!filtered(state)) return ["Nothing found."];
+  const button = element("button", { type: "button" }, "Clear filters");
+  button.addEventListener("click", () => go(unfiltered));
+  return ["No sound passes the filters. ", button];
+}
+
+function busy(on) {
+  byId("progress").hidden = !on;
+  byId("found").setAttribute("aria-busy", String(on));
+}
+
+/** Search with a file. */
+async function search(file, labels = "") {
+  clear("upload");
+  const done = showSources.busy(file.name);
+  announce(`Reading ${file.name}`);
+  try {
+    const known = await upload(file, { labels });
+    const { view } = read();
+    go({ q: "", like: "", upload: known.id, view: view === "library" ? "list" : view });
+  } catch (error) {
+    notice("upload", error, error.status === 429 || error.status === 0 ? { retry: () => search(file, labels) } : {});
+  } finally {
+    done();
+  }
+}
+
+function connectPhrase() {
+  byId("search").addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(typing);
+    go({ q: phrase.value.trim(), view: document.body.dataset.view === "map" ? "map" : "list" });
+  });
+  phrase.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      go({ q: phrase.value.trim(), view: document.body.dataset.view === "map" ? "map" : "list" }, { live: true });
+    }, TYPING);
+  });
+  phrase.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowDown" || !sounds().length) return;
+    event.preventDefault();
+    select(0);
+  });
+  byId("record").addEventListener("click", async () => {
+    clear("upload");
+    try {
+      const file = await record();
+      if (file) await search(file);
+    } catch (error) {
+      notice("upload", error);
+    }
+  });
+  byId("more").addEventListener("click", () => {
+    const first = shown;
+    shown = Math.min(MOST, shown + PAGE);
+    find(read(), {}).then(() => select(first, { listen: false }));
+  });
+}
+
+function connectKeys() {
+  const letters = byId("letters");
+  letters.checked = settings.get("letters", true);
+  letters.addEventListener("change", () => settings.set("letters", letters.checked));
+  byId("keys").addEventListener("click", () => byId("help").showModal());
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-view], a[data-go]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    go(link.dataset.go ? { q: "", like: "", upload: "", view: "list", ...unfiltered } : { view: link.dataset.view });
+  });
+  document.addEventListener("keydown", (event) => {
+    const busyElsewhere = event.target.closest("input, textarea, select, button, a, [role=slider], dialog, canvas");
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typed = event.target.closest("input, textarea, select, dialog");
+    if (event.key === " " && !busyElsewhere && player.sound) player.toggle();
+    else if (event.key === "/" && !typed && settings.get("letters", true)) phrase.select();
+    else if (event.key === "?" && !typed && settings.get("letters", true)) byId("help").showModal();
+    else return;
+    event.preventDefault();
+  });
+}
+
+function connectTheme() {
+  const names = { system: "as the system", dark: "dark", light: "light" };
+  const order = Object.keys(names);
+  const button = byId("theme");
+  const apply = (name) => {
+    if (name === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = name;
+    button.replaceChildren(icon("theme"), element("span", { class: "hidden" }, `Theme: ${names[name]}`));
+    button.title = `Theme: ${names[name]}`;
+    document.dispatchEvent(new Event("themechange"));
+  };
+  apply(settings.get("theme", "system"));
+  button.addEventListener("click", () => {
+    const next = order[(order.indexOf(settings.get("theme", "system")) + 1) % order.length];
+    settings.set("theme", next);
+    apply(next);
+    announce(`Theme: ${names[next]}`);
+  });
+}
+
+start();

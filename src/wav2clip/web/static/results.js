@@ -1,0 +1,197 @@
+// The list of finds: one row each, moved through with the arrow keys, heard with Space.
+
+import { announce, byId, clock, element, icon, iconButton, relabel, settings } from "./dom.js";
+import { player } from "./player.js";
+import { Waveform } from "./waveform.js";
+
+const REST = 120; // ms on a row before it plays, so that a key held down does not start them all
+
+const list = byId("results");
+let rows = [];
+let current = -1;
+let timer = 0;
+let actions = {};
+
+/** `like(sound)` and `generate(sound)`, or undefined where generation is not installed. */
+export function connectResults(given) {
+  actions = given;
+  list.addEventListener("keydown", onKey);
+  player.addEventListener("change", mark);
+  player.addEventListener("time", () => {
+    for (const row of rows) if (row.playing) row.wave.time = player.time;
+  });
+}
+
+export const sounds = () => rows.map((row) => row.sound);
+
+/** Show finds; those that were shown already keep their rows, so that more can be added. */
+export function showResults(hits) {
+  const focused = list.contains(document.activeElement) ? rows[current]?.sound : null;
+  const known = new Map(rows.map((row) => [keyOf(row.sound), row]));
+  const best = Math.max(...hits.map((hit) => hit.score), 0.001);
+  rows = hits.map((hit) => {
+    const old = known.get(keyOf(hit));
+    if (old && old.sound.score === hit.score && old.best === best) return old;
+    return makeRow(hit, best);
+  });
+  list.replaceChildren(...rows.map((row) => row.item));
+  current = rows.length ? 0 : -1;
+  const again = focused ? rows.findIndex((row) => keyOf(row.sound) === keyOf(focused)) : -1;
+  if (again >= 0) current = again;
+  rows.forEach((row, index) => roam(row, index === current));
+  if (again >= 0) rows[again].play.focus();
+  mark();
+}
+
+const keyOf = (sound) => `${sound.id} ${sound.start}`;
+
+function makeRow(sound, best) {
+  const wave = element("canvas", { class: "wave", "aria-hidden": "true" });
+  const play = element("button", { type: "button", class: "play" });
+  const described = `about-${keyOf(sound).replace(" ", "-")}`;
+  play.setAttribute("aria-describedby", described);
+  const row = { sound, best, play, playing: false, wave: null };
+  const moment = `${clock(sound.start)} to ${clock(sound.end)}`;
+  const score = element("div", { class: "score", title: "Cosine with the query; the bar is relative to the best find" },
+    element("span", { class: "bar", "aria-hidden": "true" }, element("span")),
+    element("span", { class: "number" }, element("span", { class: "hidden" }, "Score "), sound.score.toFixed(3)));
+  score.querySelector(".bar span").style.width = `${Math.max(0, (sound.score / best) * 100)}%`;
+  row.item = element("li", { class: "sound" }, play, wave,
+    element("div", { class: "what" },
+      element("span", { class: "name", title: sound.path }, sound.name),
+      element("span", { class: "path" }, element("bdi", {}, sound.path))),
+    tagList(sound.tags), score,
+    element("span", { class: "length" }, element("span", { class: "hidden" }, "Length "), clock(sound.duration)),
+    element("span", { id: described, class: "hidden" },
+      `Best moment ${moment} of ${clock(sound.duration)}, score ${sound.score.toFixed(3)}`
+      + (sound.tags.length ? `, ${sound.tags.join(", ")}` : "")),
+    actionsOf(sound));
+  row.wave = new Waveform(wave);
+  row.wave.sound = sound;
+  listen(row, wave);
+  return row;
+}
+
+function tagList(tags) {
+  if (!tags.length) return element("ul", { class: "tags", "aria-hidden": "true" });
+  return element("ul", { class: "tags", "aria-label": "Tags" }, ...tags.map((tag) => element("li", {}, tag)));
+}
+
+function actionsOf(sound) {
+  const download = element("a", { class: "quiet", href: sound.download, download: "", title: "Download" },
+    icon("download"), element("span", { class: "hidden" }, `Download ${sound.name}`));
+  return element("div", { class: "actions" },
+    iconButton("like", `More like ${sound.name}`, () => actions.like(sound), { title: "More like this", "data-act": "like" }),
+    iconButton("copy", `Copy the path of ${sound.name}`, () => copyPath(sound), { title: "Copy path", "data-act": "copy" }),
+    download,
+    actions.generate
+      ? iconButton("picture", `Make a picture of ${sound.name}`, () => actions.generate(sound), { title: "Make a picture", "data-act": "generate" })
+      : null);
+}
+
+function listen(row, wave) {
+  row.play.addEventListener("click", () => {
+    focusRow(rows.indexOf(row));
+    player.toggle(row.sound);
+  });
+  wave.addEventListener("click", (event) => {
+    focusRow(rows.indexOf(row));
+    player.play(row.sound, (event.offsetX / wave.clientWidth) * row.sound.duration);
+  });
+  row.item.addEventListener("focusin", () => focusRow(rows.indexOf(row), { move: false }));
+  // Chromium hands the file itself to whatever it is dropped on: a folder, an editor, a sampler.
+  row.item.draggable = true;
+  row.item.addEventListener("dragstart", (event) => {
+    const address = new URL(row.sound.download, document.baseURI).href;
+    event.dataTransfer.setData("DownloadURL", `application/octet-stream:${row.sound.name}:${address}`);
+    event.dataTransfer.setData("text/plain", row.sound.path);
+    event.dataTransfer.effectAllowed = "copy";
+  });
+}
+
+/** Of all rows, Tab stops at the current one alone; the arrow keys choose which that is. */
+function roam(row, on) {
+  row.item.toggleAttribute("data-current", on);
+  for (const control of row.item.querySelectorAll("button, a")) control.tabIndex = on ? 0 : -1;
+}
+
+function focusRow(index, { move = true } = {}) {
+  if (index < 0) return;
+  if (index !== current) {
+    if (rows[current]) roam(rows[current], false);
+    current = index;
+    roam(rows[current], true);
+  }
+  if (move) rows[current].play.focus();
+}
+
+/** Go to a row and, where the listener wants so, hear it. */
+export function select(index, { listen: wanted = settings.get("follow", true) } = {}) {
+  if (!rows.length) return;
+  const next = Math.min(Math.max(index, 0), rows.length - 1);
+  focusRow(next);
+  rows[next].item.scrollIntoView({ block: "nearest" });
+  clearTimeout(timer);
+  const { sound } = rows[next];
+  if (wanted && !player.is(sound)) timer = setTimeout(() => player.play(sound), REST);
+}
+
+const LETTERS = {
+  l: (sound) => actions.like(sound),
+  c: copyPath,
+  d: (_, row) => row.item.querySelector("a[download]").click(),
+};
+
+function onKey(event) {
+  const row = rows[current];
+  if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
+  const moves = { ArrowDown: current + 1, ArrowUp: current - 1, Home: 0, End: rows.length - 1 };
+  const onPlay = event.target === row.play;
+  const letter = settings.get("letters", true) ? LETTERS[event.key.toLowerCase()] : undefined;
+  if (event.key in moves) select(moves[event.key]);
+  else if (event.key === "ArrowLeft") player.seek(player.time - 1);
+  else if (event.key === "ArrowRight") player.seek(player.time + 1);
+  else if (event.key === " " && onPlay) hear(row.sound);
+  else if (event.key === "Enter" && onPlay) player.play(row.sound);
+  else if (letter) letter(row.sound, row);
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+function hear(sound) {
+  clearTimeout(timer);
+  player.toggle(sound);
+}
+
+/** Show in the list what plays. */
+function mark() {
+  for (const row of rows) {
+    row.playing = player.is(row.sound);
+    row.item.classList.toggle("loaded", row.playing);
+    if (row.playing) row.item.setAttribute("aria-current", "true");
+    else row.item.removeAttribute("aria-current");
+    row.wave.time = row.playing ? player.time : null;
+    const on = row.playing && player.playing;
+    relabel(row.play, on ? "pause" : "play", `${on ? "Pause" : "Play"} ${row.sound.name}`);
+  }
+}
+
+async function copyPath(sound) {
+  try {
+    await navigator.clipboard.writeText(sound.path);
+  } catch {
+    // Browsers give the clipboard to https and to localhost alone; this older way works elsewhere.
+    const field = element("textarea", { value: sound.path, class: "hidden" });
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+    rows[current]?.play.focus();
+  }
+  announce(`Copied ${sound.path}`);
+  const button = rows.find((row) => row.sound === sound)?.item.querySelector("[data-act=copy]");
+  if (!button) return;
+  relabel(button, "check", "Copied");
+  setTimeout(() => relabel(button, "copy", `Copy the path of ${sound.name}`), 1500);
+}

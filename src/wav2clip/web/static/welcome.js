@@ -1,0 +1,26 @@
+// Before the first search: what can be asked here, with words that this library has tags for.
+
+import { amount, byId, element, span } from "./dom.js";
+import { go } from "./state.js";
+
+const SUGGESTIONS = ["rain on a roof", "footsteps on gravel", "a door closing", "a dog barking", "wind in trees", "a bell"];
+
+export function showWelcome(library, { hidden }) {
+  const section = byId("welcome");
+  section.hidden = hidden;
+  if (hidden || section.dataset.files === String(library.files)) return;
+  section.dataset.files = library.files;
+  const words = library.tags.length >= 3 ? library.tags.slice(0, 8).map(({ tag }) => tag) : SUGGESTIONS;
+  const list = element("ul", { class: "suggestions", "aria-label": "Try" }, ...words.map((word) => {
+    const button = element("button", { type: "button", class: "chip" }, word);
+    button.addEventListener("click", () => go({ q: word }));
+    return element("li", {}, button);
+  }));
+  section.replaceChildren(
+    element("h2", {}, `${amount(library.files, "sound")}, ${span(library.seconds)}`),
+    element("p", {}, "Type what you want to hear, or drop a picture or a sound anywhere on this page, paste one, or record one."),
+    list,
+    element("p", { class: "fine" }, "Add and take away with signs that stand alone: ",
+      element("code", {}, "rain + 0.5*thunder - voices")),
+  );
+}
