@@ -33,12 +33,7 @@ unit: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
 
 bench: $(DEV_STAMP)
-	$(BIN)/python benchmarks/engines.py speed
-	$(BIN)/python benchmarks/engines.py accuracy
-	$(BIN)/python benchmarks/engines.py limit
-	$(BIN)/python benchmarks/embed.py
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/long_file.py
+	$(BIN)/python benchmarks/bench.py
 
 $(VENV):
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "wav2clip needs Python 3.11 or newer, this is " + sys.version'

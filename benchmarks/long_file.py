@@ -20,26 +20,7 @@ import numpy as np
 import soundfile
 
 RATE = 16_000
-CHILD = """
-import json, resource, sys, time
-import torch
-from wav2clip.embedding.embedder import Wav2CLIP
-from wav2clip.models.checkpoint import AudioConfig, Checkpoint, build_network
-from wav2clip.models.encoder import AudioNetwork
-
-torch.manual_seed(0)
-network = build_network(AudioConfig().encoder, AudioNetwork().state_dict())
-model = Wav2CLIP(Checkpoint(network, AudioConfig(), None, "benchmark"))
-start = time.perf_counter()
-if sys.argv[2] == "clip":
-    shape = model.embed_file(sys.argv[1]).shape
-else:
-    shape = model.embed_file_frames(sys.argv[1], 10.0, 10.0).embeddings.shape
-seconds = time.perf_counter() - start
-unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-print(json.dumps([peak, seconds, shape]))
-"""
+CHILD = str(Path(__file__).parent / "one_process.py")
 
 
 def make(path: Path, seconds: int) -> None:
@@ -52,12 +33,17 @@ def make(path: Path, seconds: int) -> None:
             file.write(level * minute[: (seconds - start) * RATE])
 
 
-def measure(path: Path, level: str) -> tuple[float, float, list[int]]:
-    output = subprocess.run(
-        [sys.executable, "-c", CHILD, str(path), level], check=True, capture_output=True, text=True
-    ).stdout
-    peak, seconds, shape = json.loads(output)
-    return peak, seconds, shape
+def in_a_process(*arguments: str | Path) -> tuple[float, float, int]:
+    """What one_process.py prints: peak memory in MiB, seconds, embeddings."""
+    command = [sys.executable, CHILD, *map(str, arguments)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    peak, seconds, rows = json.loads(output)
+    return peak, seconds, rows
+
+
+def measure(path: Path, level: str) -> tuple[float, float, int]:
+    """The same for one file, at clip level or in frames of ten seconds."""
+    return in_a_process(*([] if level == "clip" else ["--frames", "10"]), "{}", path)
 
 
 def main() -> None:
@@ -78,9 +64,8 @@ def main() -> None:
         print("|---|---|---|---|---|---|")
         for level in arguments.levels.split(","):
             base, _, _ = measure(short, level)
-            peak, seconds, shape = measure(long, level)
+            peak, seconds, rows = measure(long, level)
             rate = arguments.hours * 3600 / seconds
-            rows = 1 if level == "clip" else shape[0]
             print(
                 f"| {level} | {base:.0f} MiB | {peak:.0f} MiB | {peak - base:.0f} MiB | "
                 f"{seconds:.0f} s, {rate:.0f} times real time | {rows} |"

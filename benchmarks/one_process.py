@@ -1,33 +1,64 @@
-"""Files to embeddings in a process of its own: prints its peak resident memory in MiB.
+"""Files to embeddings in a process of its own: what it costs a machine that does nothing else.
 
     python benchmarks/one_process.py '{"engine": "onnx"}' FILE...    # options of wav2clip.load
+    python benchmarks/one_process.py --frames 10 '{}' FILE...        # frames of ten seconds
     python benchmarks/one_process.py published FILE...
 
-Whoever starts it takes the time, that of the interpreter and of all imports included.
+Prints JSON: peak resident memory in MiB, seconds from the loaded model on, and embeddings.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import resource
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 
-def main() -> None:
-    kind, paths = sys.argv[1], [Path(path) for path in sys.argv[2:]]
+def peak() -> float:
+    """Peak resident memory in MiB."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    # Linux lets a process inherit ru_maxrss from whoever started it.
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**10
+
+
+def way(kind: str, frames: float | None) -> Callable[[list[Path]], int]:
+    """A function that embeds files, with its model loaded."""
     if kind == "published":
         from published import Published
 
-        Published()(paths)
-    else:
-        import wav2clip
-        from wav2clip.embedding.bulk import embed_files
+        published = Published()
+        return lambda paths: len(published(paths))
+    import wav2clip
+    from wav2clip.embedding.bulk import embed_files
 
-        for result in embed_files(wav2clip.load(**json.loads(kind)), paths):
-            assert result.error is None, result
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+    embed = partial(embed_files, wav2clip.load(**json.loads(kind)), frame_seconds=frames)
+
+    def run(paths: list[Path]) -> int:
+        results = list(embed(paths))
+        assert all(result.error is None for result in results), results
+        return sum(len(result.embeddings) for result in results)
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=float)
+    parser.add_argument("kind")
+    parser.add_argument("paths", type=Path, nargs="+")
+    options = parser.parse_args()
+    run = way(options.kind, options.frames)
+    start = time.perf_counter()
+    rows = run(options.paths)
+    print(json.dumps([peak(), time.perf_counter() - start, rows]))
 
 
 if __name__ == "__main__":
