@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 EXTRAS = {
+    "fast": ("numba",),
     "onnx": ("onnx", "onnxruntime"),
     "clip": ("transformers",),
     "pretrain": ("lightning", "webdataset"),
     "evaluation": ("sklearn", "matplotlib", "umap"),
     "generation": ("kornia",),
     "cluster": ("ray",),
+    "web": ("fastapi", "uvicorn"),
 }
 """Extras, and the packages whose presence tells that they are installed."""
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from wav2clip.errors import InputError, MissingExtraError
-from wav2clip.models import onnx_graph
+from wav2clip.models import onnx_graph, winograd
 from wav2clip.models.checkpoint import Checkpoint
-from wav2clip.models.encoder import AudioNetwork, pool_pieces
+from wav2clip.models.encoder import AudioNetwork, Pack, pool_pieces
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ENGINES = ("torch", "onnx", "onnx-int8")
@@ -66,7 +66,8 @@ class Engine(Protocol):
 class TorchEngine:
     """PyTorch on one device, channels-last, batch norms folded into the convolutions.
 
-    On the CPU the convolutions' weights are packed as well, unless the network is compiled.
+    On the CPU the convolutions' weights are packed as well, unless the network is compiled. Beside
+    others, with a core to itself, it convolves by Winograd's method if Numba is installed.
     """
 
     name = "torch"
@@ -78,6 +79,7 @@ class TorchEngine:
         precision: str = "float32",
         *,
         compiled: bool = False,
+        pack: Pack | None = None,
     ) -> None:
         self.device = device
         self.suffix = "" if precision == "float32" else f"-{precision}"
@@ -87,7 +89,17 @@ class TorchEngine:
             # Lengths differ from file to file: one compiled network for all.
             self._network.compile(dynamic=True)
         elif device.type == "cpu":
-            self._network.pack_convolutions()
+            self._network.pack_convolutions(pack)
+        winograd_helps = (
+            device.type == "cpu"
+            and precision == "float32"
+            and not compiled
+            and pack is None
+            and winograd.available()
+        )
+        self._alone_on_a_core = functools.cache(
+            lambda: TorchEngine(network, device, pack=winograd.pack) if winograd_helps else self
+        )
 
     def embed(self, spectrogram: Tensor) -> Tensor:
         embedding: Tensor = self._network(spectrogram.to(self._dtype))
@@ -103,7 +115,8 @@ class TorchEngine:
         return features.float()
 
     def beside(self, threads: int) -> Engine:
-        return self  # a call has as many threads as torch gives to the thread that calls
+        # A call has as many threads as torch gives to the thread that calls.
+        return self._alone_on_a_core() if threads == 1 else self
 
 
 class OnnxEngine:
