@@ -79,7 +79,7 @@ async function load() {
 function wait(job) {
   byId("map-wait").hidden = false;
   const share = job.total ? ` ${Math.round((100 * job.done) / job.total)} %` : "";
-  byId("map-wait").textContent = `Laying out the map${share}. It is kept until the library changes. ${job.message}`.trim();
+  byId("map-wait").textContent = `The map is being made${share}, once for each state of the library${job.message ? `: ${job.message}` : ""}.`;
 }
 
 function take(answer) {

@@ -25,7 +25,6 @@ class Player extends EventTarget {
       if (this.#begin) this.#audio.currentTime = this.#begin;
     });
     this.#audio.addEventListener("error", () => this.#failed());
-    this.#tick = this.#tick.bind(this);
   }
 
   get playing() {
@@ -88,7 +87,7 @@ class Player extends EventTarget {
   #changed() {
     this.#emit("change");
     this.#emit("time");
-    if (this.playing) requestAnimationFrame(this.#tick);
+    if (this.playing) this.#tick();
   }
 
   #ticking = false;

@@ -59,7 +59,7 @@ function makeRow(sound, best) {
   row.item = element("li", { class: "sound" }, play, wave,
     element("div", { class: "what" },
       element("span", { class: "name", title: sound.path }, sound.name),
-      element("span", { class: "path" }, element("bdi", {}, sound.path))),
+      element("span", { class: "path", title: sound.path }, element("bdi", {}, folderOf(sound)))),
     tagList(sound.tags), score,
     element("span", { class: "length" }, element("span", { class: "hidden" }, "Length "), clock(sound.duration)),
     element("span", { id: described, class: "hidden" },
@@ -71,6 +71,9 @@ function makeRow(sound, best) {
   listen(row, wave);
   return row;
 }
+
+/** The path without the name, which stands above it already. */
+const folderOf = ({ path, name }) => (path.endsWith(`/${name}`) ? path.slice(0, -name.length) : path);
 
 function tagList(tags) {
   if (!tags.length) return element("ul", { class: "tags", "aria-hidden": "true" });

@@ -9,12 +9,11 @@ const files = new Map();
 
 const storageKey = (id) => `wav2clip.upload.${id}`;
 
-/** Send a file; `labels` are words to hear it with, by default the server's own list. */
+/** Send a file; `labels` are words to hear it with, by commas; by default the server's own list. */
 export async function upload(file, { labels = "", signal } = {}) {
-  const query = labels.trim() ? { labels: labels.trim() } : {};
-  const body = new FormData();
-  body.append("file", file, file.name);
-  const answer = await patiently("api/uploads", { query, body, signal });
+  const words = labels.split(",").map((word) => word.trim()).filter(Boolean);
+  const query = [["name", file.name], ...words.map((word) => ["label", word])];
+  const answer = await patiently("api/uploads", { query, body: file, signal });
   files.set(answer.id, { file, address: URL.createObjectURL(file) });
   const known = { ...answer, name: file.name || answer.name, asked: labels.trim() };
   remembered.set(answer.id, known);
