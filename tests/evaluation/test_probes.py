@@ -162,13 +162,28 @@ def test_fewer_labels_cost_accuracy() -> None:
     assert inner_folds(dataset, np.arange(4), 3) == [], "nothing to choose a setting by"
 
 
-def test_tagging_learns_and_its_control_does_not(tiny: Tiny, spectrum: Spectrum) -> None:
+def test_tagging_reads_the_official_split(tiny: Tiny, spectrum: Spectrum) -> None:
     found = compute(spectrum, tiny("fsd50k"))
     outcome = tagging(found.vectors, found.dataset, "linear")
     assert outcome.names == ("test",)
-    assert outcome.folds["mAP"][0] > 0.7 and outcome.folds["lwlrap"][0] > 0.7
-    noise = np.random.default_rng(0).normal(size=found.vectors.shape).astype(np.float32)
-    assert tagging(noise, found.dataset, "linear").folds["mAP"][0] < outcome.folds["mAP"][0]
+    assert outcome.folds["mAP"][0] > 0.6 and outcome.folds["lwlrap"][0] > 0.6
+
+
+def test_tagging_learns_and_its_control_does_not() -> None:
+    """Two labels of eight for each of 160 clips: chance is a mAP of 0.25."""
+    vectors, dataset = made(clips=160, classes=8, folds=2)
+    clips = []
+    for n, clip in enumerate(dataset.clips):
+        second = (n // 8) % 7 + 1  # never the first: labels shift by 1 to 7 places
+        clips.append(replace(clip, labels=(clip.labels[0], f"c{(n + second) % 8}")))
+        vectors[n, (n + second) % 8] += 4
+    both = replace(dataset, clips=tuple(clips))
+    both.__dict__["digests"] = dataset.digests
+    learnt = tagging(vectors, both, "mlp").folds
+    assert min(learnt["mAP"]) > 0.8 and min(learnt["lwlrap"]) > 0.8
+    noise = np.random.default_rng(0).normal(size=vectors.shape).astype(np.float32)
+    control = tagging(noise, both, "mlp").folds["mAP"]
+    assert np.mean(control) < 0.4
 
 
 def test_what_cannot_be_done_is_said(tiny: Tiny) -> None:
