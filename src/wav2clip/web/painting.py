@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -17,7 +18,7 @@ from wav2clip.web.uploads import Kept
 if TYPE_CHECKING:
     from wav2clip.generation.canvas import Pixels
 
-_SNAPSHOTS = 20
+_SNAPSHOT_SECONDS = 1.0
 
 
 def painting(
@@ -50,10 +51,11 @@ def painting(
             canvas_maker("fourier"), size, library.model.towers, [prompt], Settings(request.seed)
         )
         job.change(message="painting")
-        every = max(1, request.steps // _SNAPSHOTS)
+        shown = 0.0
         for _ in guide.run([prompt], request.steps):
-            if guide.steps % every == 0 or guide.steps == request.steps:
+            if guide.steps == request.steps or time.monotonic() - shown > _SNAPSHOT_SECONDS:
                 job.show(_png(guide.canvas.pixels()))
+                shown = time.monotonic()
             job.progress(guide.steps, request.steps)
         if job.picture is None:
             raise GenerationError("no step was taken")

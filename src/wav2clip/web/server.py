@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from uvicorn import Config, Server
 
 from wav2clip.errors import InputError
 from wav2clip.web.settings import Limits
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 _GRACE_SECONDS = 3
 _HEADER_BYTES = 32_768
@@ -31,11 +30,9 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
-    """Answer requests until interrupted."""
-    import uvicorn
-
-    config = uvicorn.Config(
+def configuration(app: FastAPI, limits: Limits) -> Config:
+    """How uvicorn runs an application."""
+    return Config(
         app,
         http="h11",  # which bounds the size of headers
         ws="none",
@@ -47,4 +44,8 @@ def serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
         h11_max_incomplete_event_size=_HEADER_BYTES,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+
+
+def serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+    """Answer requests until interrupted."""
+    Server(configuration(app, limits)).run(sockets=[listening])
