@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from tiny_datasets import MAKERS
 from wav2clip.cli.evaluate import app
 from wav2clip.errors import DataError, InputError
+from wav2clip.evaluation import probes, records
 from wav2clip.evaluation.records import load
 
 
@@ -50,9 +51,41 @@ def test_a_probe_and_its_fractions() -> None:
     assert found[-1]["value"] > 0.9 and found[-1]["split"] == "5 folds"  # type: ignore[operator]
     assert found[-1]["settings"] == {"train": "frozen", "probe": "linear"}
     assert len(load(Path("results.jsonl"))) == 4
-    again = rows("probe", "--dataset", "esc10", "--model", "logmel", "--fractions", "0.5,1")
-    assert [row["value"] for row in again] == [row["value"] for row in found]
+    again = rows("probe", "-d", "esc10", "-m", "logmel", "--fractions", "1", "--again")
+    assert [row["value"] for row in again] == [found[-1]["value"]]
     assert len(load(Path("results.jsonl"))) == 4, "measured again, not added"
+
+
+def test_what_was_measured_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training is done once, and anew where something differs that a result depends on."""
+    trained: list[object] = []
+
+    def spy(*arguments: object, **options: object) -> object:
+        trained.append(options)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return probe(*arguments, **options)  # type: ignore[arg-type]
+
+    probe = probes.probe
+    monkeypatch.setattr(probes, "probe", spy)
+    command = ("probe", "--dataset", "esc10", "--model", "logmel", "--fractions", "0.5,1")
+    assert run(*command).exit_code != 0
+    assert len(load(Path("results.jsonl"))) == 1, "what was done before the interruption"
+    found = rows(*command)
+    assert len(trained) == 5, "one, the interrupted one, and the three that were left"
+    assert rows(*command) == found and len(trained) == 5
+    rows(*command[:5], "--probe", "svm")
+    assert len(trained) == 6
+    rows(*command[:5], "--shuffle-labels")
+    assert len(trained) == 7
+    monkeypatch.setattr(records, "versions", lambda: {"torch": "another"})
+    rows(*command[:5])
+    assert len(trained) == 8
+    sound = next((here / "datasets" / "esc50").rglob("*.wav"))
+    samples, rate = soundfile.read(sound)
+    soundfile.write(sound, samples / 2, rate)
+    rows(*command[:5])
+    assert len(trained) == 9
 
 
 def test_every_task_and_the_report(small_checkpoint: Path, here: Path) -> None:

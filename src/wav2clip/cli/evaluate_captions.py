@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wav2clip.cli import console
 from wav2clip.cli import evaluate_common as common
+
+if TYPE_CHECKING:
+    from wav2clip.evaluation.records import Record
 
 
 def captions(
@@ -24,6 +27,7 @@ def captions(
     ] = None,
     data: common.DataOption = None,
     results: common.ResultsOption = common.RESULTS,
+    again: common.AgainOption = False,
     keep_going: common.KeepGoingOption = False,
     device: common.DeviceOption = "cpu",
     as_json: common.JsonOption = False,
@@ -37,7 +41,7 @@ def captions(
     with common.extra():
         from wav2clip.evaluation.captions import CaptionConfig, captioned, evaluate
         from wav2clip.evaluation.features import FrameLevel
-        from wav2clip.evaluation.rows import Subject, score_rows, tested_on
+        from wav2clip.evaluation.rows import Subject, score_rows, tested_on_folds
         from wav2clip.evaluation.splits import make_folds
 
         opened = common.open_dataset(dataset, data, keep_going)
@@ -45,22 +49,36 @@ def captions(
         embedded = common.embed(encoder, opened, keep_going, FrameLevel(frame, hop))
         clips, config = captioned(embedded), CaptionConfig(epochs=epochs)
         folds = make_folds(embedded.dataset)
+        subject, split = Subject(encoder, embedded.dataset), tested_on_folds(embedded.dataset)
+        settings = {"frame": frame, "hop": hop, "epochs": epochs, "beam": beam}
         with console.progress_bar("training", epochs * seeds * len(folds), "epochs") as advance:
-            outcomes = [
-                (fold, *evaluate(clips, fold, config, beam=beam, seed=seed, step=advance))
-                for seed in range(seeds)
-                for fold in folds
-            ]
-        split = tested_on(embedded.dataset, [fold.name for fold in folds])
-    if written is not None:
-        lines = [
-            f"{embedded.clips[row].key}\t{caption}\n"
-            for fold, _, texts in outcomes[: len(folds)]
-            for row, caption in zip(fold.test, texts, strict=True)
-        ]
-        with atomic_path(written) as temporary:
-            temporary.write_text("".join(lines), "utf-8")
-    settings = {"frame": frame, "hop": hop, "epochs": epochs, "beam": beam}
-    scores = [scores for _, scores, _ in outcomes]
-    subject = Subject(encoder, embedded.dataset)
-    common.finish(score_rows(subject, "captions", scores, split, settings), results, as_json)
+
+            def measure() -> list[Record]:
+                outcomes = [
+                    (fold, *evaluate(clips, fold, config, beam=beam, seed=seed, step=advance))
+                    for seed in range(seeds)
+                    for fold in folds
+                ]
+                if written is not None:
+                    lines = [
+                        f"{embedded.clips[row].key}\t{caption}\n"
+                        for fold, _, texts in outcomes[: len(folds)]
+                        for row, caption in zip(fold.test, texts, strict=True)
+                    ]
+                    with atomic_path(written) as temporary:
+                        temporary.write_text("".join(lines), "utf-8")
+                scores = [scores for _, scores, _ in outcomes]
+                return score_rows(subject, "captions", scores, split, settings)
+
+            trainings = {"trainings": seeds * len(folds)}
+            records = common.measured(
+                subject,
+                results,
+                again
+                or written is not None,  # captions are not kept, and someone wants to read them
+                measure,
+                task="captions",
+                split=split,
+                settings={**settings, **trainings},
+            )
+    common.finish(records, results, as_json)

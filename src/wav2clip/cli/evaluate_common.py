@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wav2clip.evaluation.encoders import Encoder
     from wav2clip.evaluation.features import Features, FrameLevel
     from wav2clip.evaluation.records import Record
+    from wav2clip.evaluation.rows import Subject
 
 DatasetOption = Annotated[
     str,
@@ -53,6 +54,10 @@ KeepGoingOption = Annotated[
     typer.Option("--keep-going", help="Leave out files that are missing, damaged or unlabelled."),
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+AgainOption = Annotated[
+    bool,
+    typer.Option("--again", help="Measure again what the file of results has for these versions."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")]
 
 RESULTS = Path("results.jsonl")
@@ -104,6 +109,41 @@ def embed(
         features = compute(encoder, dataset, frames=frames, keep_going=keep_going, advance=advance)
     _list_problems(features.problems)
     return features
+
+
+def measured(
+    subject: Subject, results: Path, again: bool, measure: Callable[[], list[Record]], **unit: Any
+) -> list[Record]:
+    """Rows of one unit of work: those of the results file, else measured and kept there at once.
+
+    Args:
+        subject: what is measured on what.
+        results: file of results.
+        again: whether to measure in any case.
+        measure: does the work.
+        unit: attributes of its rows that tell it from every other: task, split, settings ...
+    """
+    from wav2clip.evaluation.records import find, save
+
+    same = {
+        "dataset": subject.dataset.sheet.name,
+        "dataset_checksum": subject.dataset.checksum,
+        "model": subject.encoder.name,
+        "fingerprint": subject.encoder.fingerprint,
+    }
+    kept = [] if again else find(results, **same, **unit)
+    if kept:
+        console.err.print(
+            f"kept what {results} has of {kept[0].date[:10]}: {unit['task']}, "
+            f"{unit['settings']}; --again measures it anew",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
+        return kept
+    rows = measure()
+    save(results, rows)
+    return rows
 
 
 def finish(records: Sequence[Record], results: Path, as_json: bool) -> None:

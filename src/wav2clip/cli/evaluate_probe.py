@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
     from wav2clip.datasets.core import Dataset
     from wav2clip.evaluation.encoders import Encoder
     from wav2clip.evaluation.probes import Outcome
+    from wav2clip.evaluation.records import Record
+    from wav2clip.evaluation.rows import Subject
 
 FractionsOption = Annotated[
     str, typer.Option(help="Shares of the training labels, such as 0.01,0.1,1.")
@@ -47,6 +53,7 @@ def probe(
     ] = False,
     data: common.DataOption = None,
     results: common.ResultsOption = common.RESULTS,
+    again: common.AgainOption = False,
     keep_going: common.KeepGoingOption = False,
     device: common.DeviceOption = "cpu",
     as_json: common.JsonOption = False,
@@ -64,25 +71,46 @@ def probe(
     """
     shares = parse_fractions(fractions)
     with common.extra():
-        from wav2clip.evaluation import rows
+        from wav2clip.evaluation.rows import probe_rows, tested_on, tested_on_folds
 
         opened = common.open_dataset(dataset, data, keep_going)
         encoder = common.open_encoder(model, features, device)
-        plan = [(share, seed) for share in shares for seed in range(seeds if share < 1 else 1)]
         if train == "frozen":
             kinds = [kind.strip() for kind in probes.split(",")]
-            done = _frozen(encoder, opened, kinds, plan, shuffle_labels, keep_going)
+            subject, trials = _frozen(encoder, opened, kinds, shuffle_labels, keep_going)
+            split = tested_on_folds(subject.dataset)
         else:
             names = [name for name in folds.split(",") if name]
-            done = _network(encoder, opened, train, plan, epochs, names, device)
-        records = [
-            record
-            for subject_dataset, outcome, settings, share, seed in done
-            for record in rows.probe_rows(
-                rows.Subject(encoder, subject_dataset), outcome, settings, share, seed
-            )
-        ]
+            subject, trials = _network(encoder, opened, train, epochs, names, device)
+            split = tested_on(opened, names) if names else tested_on_folds(opened)
+        records = []
+        title, unit = (
+            ("probing", "folds") if train == "frozen" else (f"training, {train}", "epochs")
+        )
+        with console.progress_bar(title, None, unit) as advance:
+
+            def measure(trial: Trial, share: float, seed: int) -> list[Record]:
+                outcome = trial.run(fraction=share, seed=seed, advance=advance)
+                return probe_rows(subject, outcome, trial.settings, share, seed)
+
+            for trial, (share, seed) in product(trials, draws(shares, seeds)):
+                records += common.measured(
+                    subject,
+                    results,
+                    again,
+                    partial(measure, trial, share, seed),
+                    task="probe",
+                    split=split,
+                    settings=trial.settings,
+                    fraction=share,
+                    seed=seed,
+                )
     common.finish(records, results, as_json)
+
+
+def draws(shares: Iterable[float], seeds: int) -> list[tuple[float, int]]:
+    """Shares and seeds to train with: of all labels there is but one draw."""
+    return [(share, seed) for share in shares for seed in range(seeds if share < 1 else 1)]
 
 
 def parse_fractions(text: str) -> list[float]:
@@ -102,66 +130,40 @@ def parse_fractions(text: str) -> list[float]:
     return shares
 
 
-Done = list[tuple[Any, "Outcome", dict[str, Any], float, int]]
+@dataclass(frozen=True)
+class Trial:
+    """One way to classify: its settings as rows keep them, and what trains and tests it."""
+
+    settings: dict[str, Any]
+    run: Callable[..., Outcome]
 
 
 def _frozen(
-    encoder: Encoder,
-    dataset: Dataset,
-    kinds: list[str],
-    plan: list[tuple[float, int]],
-    shuffle_labels: bool,
-    keep_going: bool,
-) -> Done:
+    encoder: Encoder, dataset: Dataset, kinds: list[str], shuffle_labels: bool, keep_going: bool
+) -> tuple[Subject, list[Trial]]:
     from wav2clip.errors import InputError
     from wav2clip.evaluation.probes import KINDS, probe
+    from wav2clip.evaluation.rows import Subject
 
     unknown = set(kinds) - set(KINDS)
     if unknown:
         raise InputError(f"got --probe {sorted(unknown)[0]!r}, expected any of {', '.join(KINDS)}")
     features = common.embed(encoder, dataset, keep_going)
-    done: Done = []
-    with console.progress_bar("probing", None, "folds") as advance:
-        for kind in kinds:
-            for share, seed in plan:
-                outcome = probe(
-                    features.vectors,
-                    features.dataset,
-                    kind,  # type: ignore[arg-type]  # checked above
-                    fraction=share,
-                    seed=seed,
-                    shuffle_labels=shuffle_labels,
-                    advance=advance,
-                )
-                settings = {"train": "frozen", "probe": kind}
-                settings |= {"labels": "shuffled"} if shuffle_labels else {}
-                done.append((features.dataset, outcome, settings, share, seed))
-    return done
+    control = {"labels": "shuffled"} if shuffle_labels else {}
+    run = partial(probe, features.vectors, features.dataset, shuffle_labels=shuffle_labels)
+    trials = [
+        Trial({"train": "frozen", "probe": kind, **control}, partial(run, kind=kind))
+        for kind in kinds
+    ]
+    return Subject(encoder, features.dataset), trials
 
 
 def _network(
-    encoder: Encoder,
-    dataset: Dataset,
-    train: str,
-    plan: list[tuple[float, int]],
-    epochs: int,
-    folds: list[str],
-    device: str,
-) -> Done:
+    encoder: Encoder, dataset: Dataset, train: str, epochs: int, folds: list[str], device: str
+) -> tuple[Subject, list[Trial]]:
     from wav2clip.evaluation.finetune import Settings, train_network
+    from wav2clip.evaluation.rows import Subject
 
-    done: Done = []
-    with console.progress_bar(f"training, {train}", None, "epochs") as advance:
-        for share, seed in plan:
-            outcome = train_network(
-                encoder,
-                dataset,
-                Settings(start=train, epochs=epochs),
-                fraction=share,
-                seed=seed,
-                folds=folds,
-                device=device,
-                advance=advance,
-            )
-            done.append((dataset, outcome, {"train": train, "epochs": epochs}, share, seed))
-    return done
+    start = Settings(start=train, epochs=epochs)
+    run = partial(train_network, encoder, dataset, start, folds=folds, device=device)
+    return Subject(encoder, dataset), [Trial({"train": train, "epochs": epochs}, run)]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wav2clip.cli import console
 from wav2clip.cli import evaluate_common as common
-from wav2clip.cli.evaluate_probe import FractionsOption, SeedsOption, parse_fractions
+from wav2clip.cli.evaluate_probe import FractionsOption, SeedsOption, draws, parse_fractions
+
+if TYPE_CHECKING:
+    from wav2clip.evaluation.records import Record
 
 
 def tagging(
@@ -20,6 +24,7 @@ def tagging(
     seeds: SeedsOption = 3,
     data: common.DataOption = None,
     results: common.ResultsOption = common.RESULTS,
+    again: common.AgainOption = False,
     keep_going: common.KeepGoingOption = False,
     device: common.DeviceOption = "cpu",
     as_json: common.JsonOption = False,
@@ -37,17 +42,31 @@ def tagging(
         encoder = common.open_encoder(model, features, device)
         embedded = common.embed(encoder, opened, keep_going)
         subject = rows.Subject(encoder, embedded.dataset)
+        split = rows.tested_on_folds(embedded.dataset)
         records = []
         with console.progress_bar("probing", None, "folds") as advance:
-            for share in shares:
-                for seed in range(seeds if share < 1 else 1):
-                    outcome = tagging(
-                        embedded.vectors,
-                        embedded.dataset,
-                        probe,
-                        fraction=share,
-                        seed=seed,
-                        advance=advance,
-                    )
-                    records += rows.tagging_rows(subject, outcome, {"probe": probe}, share, seed)
+
+            def measure(share: float, seed: int) -> list[Record]:
+                outcome = tagging(
+                    embedded.vectors,
+                    embedded.dataset,
+                    probe,
+                    fraction=share,
+                    seed=seed,
+                    advance=advance,
+                )
+                return rows.tagging_rows(subject, outcome, {"probe": probe}, share, seed)
+
+            for share, seed in draws(shares, seeds):
+                records += common.measured(
+                    subject,
+                    results,
+                    again,
+                    partial(measure, share, seed),
+                    task="tagging",
+                    split=split,
+                    settings={"probe": probe},
+                    fraction=share,
+                    seed=seed,
+                )
     common.finish(records, results, as_json)

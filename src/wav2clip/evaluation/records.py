@@ -128,6 +128,18 @@ def save(path: Path, records: Iterable[Record]) -> None:
             temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
+def find(path: Path, **wanted: Any) -> list[Record]:
+    """Rows of a results file with these attributes, measured with the versions installed now.
+
+    Raises:
+        DataError: ``path`` exists and is no results file.
+    """
+    if not path.exists():
+        return []
+    wanted = {"versions": versions(), **wanted}
+    return [row for row in load(path) if all(getattr(row, k) == v for k, v in wanted.items())]
+
+
 def load(path: Path) -> list[Record]:
     """Rows of a results file, in the order in which they were measured.
 

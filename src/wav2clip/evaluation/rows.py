@@ -14,6 +14,7 @@ from wav2clip.evaluation.encoders import Encoder
 from wav2clip.evaluation.probes import Outcome
 from wav2clip.evaluation.records import Record
 from wav2clip.evaluation.retrieval import Direction
+from wav2clip.evaluation.splits import make_folds
 from wav2clip.evaluation.tagging import Tagging
 from wav2clip.evaluation.zeroshot import ZeroShot
 
@@ -137,6 +138,11 @@ def tested_on(dataset: Dataset, names: Sequence[str]) -> str:
         whole = len(names) == total
         return f"{total} folds" if whole else f"folds {', '.join(names)} of {total}"
     return ", ".join(names) if TEST in names else f"{len(names)} drawn folds"
+
+
+def tested_on_folds(dataset: Dataset) -> str:
+    """All folds that are made of the dataset, in the words of :func:`tested_on`."""
+    return tested_on(dataset, [fold.name for fold in make_folds(dataset)])
 
 
 def untrained_split(dataset: Dataset) -> str:
