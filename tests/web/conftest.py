@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,10 @@ from web_servers import Serve, running
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.library import Library
 from wav2clip.web.app import create_app
+from wav2clip.web.settings import Limits
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 LOCAL = "http://127.0.0.1:8000"
 
@@ -75,3 +80,34 @@ def serve(library: Library) -> Iterator[Serve]:
     """Starts real servers; gives their addresses."""
     with ExitStack() as servers:
         yield lambda limits, **options: servers.enter_context(running(library, limits, **options))
+
+
+# The page in a real browser. Playwright keeps an event loop in its thread: no longer than a module.
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The Chromium of the system."""
+    driver = pytest.importorskip("playwright.sync_api", reason="pip install 'wav2clip[dev]'")
+    from browser import CHROMIUM, launch
+
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    with driver.sync_playwright() as playwright, launch(playwright) as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def address(library: Library) -> Iterator[str]:
+    """A server that takes uploads of up to 2 MB."""
+    with running(library, Limits(upload_bytes=2_000_000)) as started:
+        yield started
+
+
+@pytest.fixture
+def page(chromium: Browser, address: str) -> Iterator[Page]:
+    """A page of the server, watched for errors and for requests to other hosts."""
+    from browser import watched
+
+    with watched(chromium, address) as opened:
+        yield opened

@@ -193,6 +193,7 @@ async function search(file, labels = "") {
     const { view } = read();
     go({ q: "", like: "", upload: known.id, view: view === "library" ? "list" : view });
   } catch (error) {
+    error.what = `${file.name}: ${error.what ?? error.message}`;
     notice("upload", error, error.status === 429 || error.status === 0 ? { retry: () => search(file, labels) } : {});
   } finally {
     done();

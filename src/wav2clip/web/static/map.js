@@ -8,6 +8,7 @@ import { clear, notice } from "./notices.js";
 import { player } from "./player.js";
 
 const NEAR = 14; // pixels from a point at which it is meant
+const LIT = 0.5; // of the best score; finds below would light up all of a small library
 
 const canvas = byId("map");
 const camera = new Camera();
@@ -106,8 +107,9 @@ export function light(found) {
   hits = found;
   if (!map) return;
   const best = new Map();
+  const least = LIT * Math.max(found[0]?.score ?? 0, 0);
   found.forEach((hit, rank) => {
-    if (!best.has(hit.id)) best.set(hit.id, { ...hit, rank });
+    if (hit.score >= least && !best.has(hit.id)) best.set(hit.id, { ...hit, rank });
   });
   for (const each of map.points) each.hit = null;
   // A file may have several points: the one that lies in its best moment is lit.

@@ -22,7 +22,8 @@ export function paint(canvas, camera, map, { hovered, focused, playing }) {
   const colours = Array.from({ length: SHOWN + 1 }, (_, rank) => colour(`--group-${rank}`));
   paintLegend(colours);
   const searched = map.points.some((each) => each.hit);
-  const small = Math.min(4.5, (map.points.length > 4000 ? 1.4 : 2.4) * Math.sqrt(camera.zoom) ** 0.7);
+  const frame = Math.min(2.2, Math.max(0.8, Math.min(width, height) / 700));
+  const small = frame * Math.min(4.5, (map.points.length > 4000 ? 1.4 : 2.4) * camera.zoom ** 0.35);
   const dot = (each, radius, fill) => {
     const [x, y] = camera.toScreen(each.x, each.y);
     if (x < -20 || y < -20 || x > width + 20 || y > height + 20) return;
@@ -38,9 +39,9 @@ export function paint(canvas, camera, map, { hovered, focused, playing }) {
   for (const each of lit) {
     const strength = Math.max(0.15, each.hit.score / best);
     context.globalAlpha = 0.18 * strength;
-    dot(each, small + 9 * strength, colour("--accent"));
+    dot(each, small + 9 * frame * strength, colour("--accent"));
     context.globalAlpha = 0.35 + 0.65 * strength;
-    dot(each, small + 2.5 * strength, colour("--accent"));
+    dot(each, small + 2.5 * frame * strength, colour("--accent"));
   }
   context.globalAlpha = 1;
   const ring = (each, look) => each && circle(context, camera.toScreen(each.x, each.y), small + 5, look);

@@ -52,7 +52,7 @@ function uploadChip(id) {
   const held = fileOf(id);
   const picture = known?.kind === "picture" && held
     ? element("img", { src: held.address, alt: "", height: 40 })
-    : icon(known?.kind === "sound" ? "microphone" : "picture");
+    : icon(known?.kind === "picture" ? "picture" : "file");
   return chip(picture, [element("bdi", {}, known?.name ?? "a file that was dropped")], "upload");
 }
 

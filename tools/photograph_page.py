@@ -1,0 +1,76 @@
+"""Take the pictures of the page that docs/web.md and the README show.
+
+    wav2clip serve --library PATH --port 8000 &
+    python tools/photograph_page.py http://127.0.0.1:8000 docs/images --phrase "a train" --sound door.ogg
+
+It drives the Chromium of the system (`wav2clip[dev]` brings Playwright).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+_COLOURS = 128  # of a palette; more cannot be seen on pictures of a page
+_WAIT = 120_000  # ms; a map may have to be made first
+
+
+def photograph(page: Page, target: Path) -> None:
+    """Save what is seen as a small PNG."""
+    page.wait_for_timeout(800)  # waveforms come a few at a time
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+def open_page(browser: Browser, address: str, scheme: str, width: int, height: int) -> Page:
+    """A page with a theme and a size in CSS pixels."""
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page.set_default_timeout(_WAIT)
+    page.goto(address)
+    return page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("address", help="of a server: http://127.0.0.1:8000")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--phrase", default="rain")
+    parser.add_argument("--sound", type=Path, required=True, help="to drop on the page")
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
+            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+        )
+        page = open_page(browser, f"{chosen.address}/?q={chosen.phrase}", "dark", 1280, 720)
+        page.locator("#phrase").press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        photograph(page, chosen.out / "web-search.png")
+
+        page = open_page(
+            browser, f"{chosen.address}/?q={chosen.phrase}&view=map", "light", 1280, 720
+        )
+        page.locator("#map").wait_for()
+        photograph(page, chosen.out / "web-map.png")
+
+        page = open_page(browser, chosen.address, "dark", 1280, 720)
+        page.set_input_files("#file", chosen.sound)
+        page.locator("#heard .label").first.wait_for()
+        photograph(page, chosen.out / "web-sound.png")
+
+        page = open_page(browser, f"{chosen.address}/?q={chosen.phrase}", "light", 320, 640)
+        page.locator("#results .play").first.click()
+        photograph(page, chosen.out / "web-narrow.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
