@@ -51,8 +51,12 @@ def serve(
 
     For others: `wav2clip serve --library /archive/library --host 0.0.0.0 --folder /archive/field`
     """
+    import os
     import secrets
 
+    # Requests are answered side by side, each by one thread: threads inside of them would wait for
+    # each other (docs/results/web.md). Read when NumPy and torch are loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from wav2clip.cli import console, finds
     from wav2clip.errors import InputError, MissingExtraError
 

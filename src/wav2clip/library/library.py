@@ -273,7 +273,7 @@ class Library:
                 where = " AND ".join(filter(None, [where, f"file NOT IN ({names})"]))
             return search_index(self.store, vector, limit, where, per_file)
         snapshot = self._snapshot_of(version)
-        allowed = allowed_rows(snapshot, self.store, where, excluded)
+        allowed = allowed_rows(snapshot, where, excluded)
         return snapshot.search(vector, limit, allowed, per_file)
 
     def similar(self, path: str | os.PathLike[str], **options: Any) -> Results:

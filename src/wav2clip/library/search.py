@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from numpy.typing import NDArray
 
 from wav2clip.library.results import RESULT_COLUMNS, Results
@@ -23,6 +25,9 @@ PROBES = 64
 
 _BLOCK = 4096
 
+_FILTERS = 32
+"""Conditions of which is remembered which rows meet them: a byte for each row."""
+
 _CANDIDATES = 5
 """Approximate search takes this many times what is asked for, and sorts them by exact score."""
 
@@ -31,6 +36,9 @@ class Snapshot:
     """All segments of one version of a library, in memory, sorted by path and time.
 
     The sort makes the order of equal scores the same however the library came to be.
+
+    Attributes:
+        matching: takes an SQL condition; tells which rows meet it, (rows,) bool.
     """
 
     def __init__(self, store: Store) -> None:
@@ -42,6 +50,8 @@ class Snapshot:
         self.file_of = number_files(rows)
         self._first_rows = np.flatnonzero(np.diff(self.file_of, prepend=-1))
         self._scores = Together(self._all_scores)
+        # Who filters, searches several times with the same filter.
+        self.matching = lru_cache(_FILTERS)(partial(_matching, store, self.row_ids))
 
     def search(
         self,
@@ -65,7 +75,11 @@ class Snapshot:
         return Results(self.rows.take(pa.array(best)), best_scores, exact=True)
 
     def _all_scores(self, queries: Sequence[Vectors]) -> list[NDArray[np.float32]]:
-        return list(np.stack(queries) @ self.vectors.T)
+        if len(queries) == 1:
+            return [self.vectors @ queries[0]]
+        # For so few columns torch's product is up to three times as fast as NumPy's.
+        vectors, columns = torch.from_numpy(self.vectors), torch.from_numpy(np.stack(queries)).T
+        return list((vectors @ columns).T.contiguous().numpy())
 
     def _candidates(
         self, scores: NDArray[np.float32], limit: int, per_file: bool
@@ -117,14 +131,18 @@ def rank(
     return rows[order], scores[order]
 
 
+def _matching(store: Store, row_ids: NDArray[np.uint64], where: str) -> NDArray[np.bool_]:
+    """Which of the rows meet an SQL condition."""
+    found = store.read(["segment"], where, row_ids=True)["_rowid"].to_numpy()
+    matching: NDArray[np.bool_] = np.isin(row_ids, found)
+    return matching
+
+
 def allowed_rows(
-    snapshot: Snapshot, store: Store, where: str | None, excluded: Collection[str]
+    snapshot: Snapshot, where: str | None, excluded: Collection[str]
 ) -> NDArray[np.bool_] | None:
     """Which rows of a snapshot meet an SQL condition and are of no excluded file; None for all."""
-    allowed = None
-    if where:
-        matching = store.read(["id"], where, row_ids=True)["_rowid"].to_numpy()
-        allowed = np.isin(snapshot.row_ids, matching)
+    allowed = snapshot.matching(where) if where else None
     if excluded:
         others = ~pc.is_in(snapshot.rows["file"], pa.array(list(excluded), pa.string())).to_numpy()
         allowed = others if allowed is None else allowed & others

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from wav2clip.downloads import cache_folder
 from wav2clip.errors import LibraryError
 from wav2clip.files import display
+from wav2clip.library.together import Together
 
 os.environ.setdefault("LANCEDB_LOG", "error")  # else it tells users that tables are made
 import lancedb
@@ -144,6 +145,10 @@ class Store:
         self._options = dict(storage_options or {})
         self._database: Any = None
         self._tables: dict[str, Any] = {}
+        # What was asked of the version that this process sees; every question to LanceDB waits for
+        # a thread of its own.
+        self._version, self._answers = -1, dict[str, Any]()
+        self._refreshed: Together[None, int] = Together(self._refresh)
 
     # Opening --------------------------------------------------------------------------------------
 
@@ -174,6 +179,13 @@ class Store:
         Raises:
             LibraryError: a table of another layout, or of a later version of it.
         """
+        answers = self._answers
+        if "settings" not in answers:
+            answers["settings"] = self._read_settings()
+        settings: Settings = answers["settings"]
+        return settings
+
+    def _read_settings(self) -> Settings:
         metadata = self.segments.schema.metadata or {}
         try:
             settings = Settings(**json.loads(metadata[_METADATA]))
@@ -273,18 +285,30 @@ class Store:
                 f"cannot write to {self.name}: {first_line(error)}; what was indexed before is "
                 "kept: free space or mend the permission, then run the same command again"
             ) from error
+        finally:
+            self._answers = {}
 
     # Reading --------------------------------------------------------------------------------------
 
     def refresh(self) -> int:
         """See what other processes wrote; gives the version of the segments' table."""
-        for table in self._tables.values():
+        return self._refreshed(None)
+
+    def _refresh(self, asked: Sequence[None]) -> list[int]:
+        for table in list(self._tables.values()):
             table.checkout_latest()
-        return int(self.segments.version) if self.exists else 0
+        version = int(self.segments.version) if self.exists else 0
+        if version != self._version:
+            self._version, self._answers = version, {}
+        return [version] * len(asked)
 
     def count(self) -> int:
         """Segments in the library."""
-        return int(self.segments.count_rows())
+        answers = self._answers
+        if "count" not in answers:
+            answers["count"] = int(self.segments.count_rows())
+        count: int = answers["count"]
+        return count
 
     def read(
         self, columns: Sequence[str], where: str | None = None, row_ids: bool = False

@@ -18,9 +18,9 @@ class Together(Generic[Question, Answer]):
     """A function of many questions that each thread calls with one of its own.
 
     One call is at work at a time; whoever asks meanwhile waits, and the first of those who waited
-    asks for all of them. A search reads every vector of a library, so reading them once for eight
-    queries takes a quarter of the time of reading them eight times; one that comes alone waits for
-    nobody.
+    asks for all of them. A search reads every vector of a library, and reading them once for eight
+    queries takes less than half the time of reading them eight times. Who comes alone does not
+    wait.
 
     Args:
         answer: takes 1 to 32 questions, gives as many answers in their order. Where it raises, it

@@ -79,6 +79,7 @@ class Listing:
         self._first = np.flatnonzero(np.diff(self.file_of, prepend=-1))
         self._files = self._rows.take(pa.array(self._first))
         self.ids = [public_id(name, key) for name in self._files["file"].to_pylist()]
+        self._known_labels: dict[Path, str] = {}
         self._index = {name: place for place, name in enumerate(self.ids)}
 
     def __len__(self) -> int:
@@ -201,6 +202,12 @@ class Listing:
         }
 
     def _label(self, folder: Path) -> str:
+        known = self._known_labels.get(folder)
+        if known is None:
+            known = self._known_labels[folder] = self._find_label(folder)
+        return known
+
+    def _find_label(self, folder: Path) -> str:
         for root, label in self._labels.items():
             if folder.is_relative_to(root):
                 below = display(folder.relative_to(root))

@@ -39,7 +39,9 @@ def indexing(library: Library, folder: Path) -> Work:
 
     def work(job: Job) -> str:
         job.change(message="looking for recordings")
-        job.change(message=summary(library.index(folder, progress=job.progress)))
+        # One thread per core, though this process computes with one thread otherwise.
+        report = library.index(folder, workers=os.cpu_count(), progress=job.progress)
+        job.change(message=summary(report))
         return "/api/library"
 
     return work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,16 @@ def painting(
     """
 
     def work(job: Job) -> str:
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(os.cpu_count() or 1)
+        try:
+            return paint(job)
+        finally:
+            torch.set_num_threads(threads)
+
+    def paint(job: Job) -> str:
         from wav2clip.generation.canvases import canvas_maker
         from wav2clip.generation.guide import Settings, begin
         from wav2clip.generation.prompts import Prompter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 from fastapi import FastAPI
@@ -10,6 +11,7 @@ from uvicorn import Config, Server
 from wav2clip.errors import InputError
 from wav2clip.web.settings import Limits
 
+_BACKLOG = 128
 _GRACE_SECONDS = 3
 _HEADER_BYTES = 32_768
 
@@ -21,13 +23,29 @@ def listen(host: str, port: int) -> socket.socket:
         InputError: the address is not one of this machine, or the port is taken.
     """
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        family, kind, protocol, _, address = found[0]
+        # With the protocol said, asyncio switches Nagle's algorithm off, which delays an answer of
+        # two pieces by 40 ms.
+        listening = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise InputError(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another "
-            "with --host and --port"
-        ) from error
+        raise _refused(host, port, error) from error
+    try:
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise _refused(host, port, error) from error
+    return listening
+
+
+def _refused(host: str, port: int, error: OSError) -> InputError:
+    return InputError(
+        f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another with "
+        "--host and --port"
+    )
 
 
 def configuration(app: FastAPI, limits: Limits) -> Config:

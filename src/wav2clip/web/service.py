@@ -96,7 +96,7 @@ def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # else it would take a thread
     service: Service = request.app.state.service
     return service
 
