@@ -88,9 +88,11 @@ def test_pooling_is_exact(batch: int, height: int, width: int) -> None:
 def test_a_network_on_a_core_of_its_own() -> None:
     network = AudioNetwork().eval()
     engine = TorchEngine(network, CPU)
-    alone = engine.beside(1)
-    assert alone is engine.beside(1) and alone is not engine and alone.beside(1) is alone
-    assert engine.beside(2) is engine
+    alone = engine.beside(1, many=True)
+    assert alone is engine.beside(1, many=True) is alone.beside(1, many=True)
+    assert alone is not engine
+    assert engine.beside(1, many=False) is engine, "preparing would take longer than it saves"
+    assert engine.beside(2, many=True) is engine
     block = cast(TorchEngine, alone)._network.audio_encoder.layer3[0]
     assert isinstance(block, PackedBlock) and isinstance(block.conv1, PackedConv2d)
     assert isinstance(block.conv2, winograd.WinogradConv2d)
@@ -105,7 +107,7 @@ def test_only_where_it_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     network = AudioNetwork().eval()
     for coarser in ("bfloat16", "float16"):
         engine = TorchEngine(network, CPU, coarser)
-        assert engine.beside(1) is engine
+        assert engine.beside(1, many=True) is engine
     monkeypatch.setattr(winograd, "available", lambda: False)
     engine = TorchEngine(network, CPU)
-    assert engine.beside(1) is engine
+    assert engine.beside(1, many=True) is engine

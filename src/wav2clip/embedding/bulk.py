@@ -35,6 +35,9 @@ _BATCH_FILES = 8
 _AHEAD = 4 * _BATCH_FILES
 """Recordings decoded or being decoded before the network takes them: at most WHOLE_SECONDS each."""
 
+_MANY = 256
+"""Files from which on it pays to prepare an engine for them, which takes a second or two."""
+
 _BATCHES_AHEAD = 4
 """Batches that the pool has or will take next: enough that no thread is without work."""
 
@@ -124,6 +127,7 @@ def embed_files(
         hop_seconds: seconds between frames; by default the frames' length.
         workers: threads that decode and embed; by default one per core.
     """
+    paths, many = _count(paths)
     with _threads(model, workers) as threads:
         files = _decode_ahead(paths, model.sample_rate, threads.decoding)
         if frame_seconds is not None:
@@ -135,7 +139,7 @@ def embed_files(
         def whole(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
             yield 0, np.concatenate(list(decoded.blocks()))
 
-        batches = _Batches(model, threads)
+        batches = _Batches(model.beside(threads.inner, many=many), threads)
         yield from _embed_pieces(batches, files, whole, long=partial(_embed_long, model))
 
 
@@ -169,9 +173,18 @@ def embed_segments(
     def cut(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
         return windows.segments(decoded.blocks(), length, hop, round(SHORTEST_TAIL * rate))
 
+    paths, many = _count(paths)
     with _threads(model, workers) as threads:
         files = _decode_ahead(paths, rate, threads.decoding)
-        yield from _embed_pieces(_Batches(model, threads), files, cut)
+        batches = _Batches(model.beside(threads.inner, many=many), threads)
+        yield from _embed_pieces(batches, files, cut)
+
+
+def _count(paths: Iterable[Path]) -> tuple[Iterator[Path], bool]:
+    """The same paths, and whether they are so many that preparing for them pays."""
+    rest = iter(paths)
+    first = list(itertools.islice(rest, _MANY))
+    return itertools.chain(first, rest), len(first) == _MANY
 
 
 def ahead(calls: Iterable[Callable[[], T]], workers: int, depth: int) -> Iterator[T]:
@@ -311,7 +324,7 @@ class _Batches:
     """Pieces that wait for others of their length, and batches that threads work on."""
 
     def __init__(self, model: Wav2CLIP, threads: _Threads) -> None:
-        self._model = model.beside(threads.inner)
+        self._model = model
         self._threads = threads
         self._waiting: dict[int, list[_Piece]] = {}
         self._running: deque[tuple[int, list[_Piece], Future[Embeddings]]] = deque()

@@ -118,10 +118,15 @@ class Wav2CLIP:
         """Hz that waveforms are resampled to."""
         return self.config.frontend.sample_rate
 
-    def beside(self, threads: int) -> Wav2CLIP:
-        """The same model for callers that share the cores, with so many threads for each call."""
+    def beside(self, threads: int, *, many: bool = False) -> Wav2CLIP:
+        """The same model for callers that share the cores.
+
+        Args:
+            threads: for each call.
+            many: whether so much will be embedded that a second or two of preparing pays.
+        """
         twin = copy.copy(self)
-        twin._engine = self._engine.beside(threads)
+        twin._engine = self._engine.beside(threads, many=many)
         return twin
 
     # Sound ------------------------------------------------------------------------------------

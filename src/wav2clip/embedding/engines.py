@@ -59,8 +59,11 @@ class Engine(Protocol):
     def features(self, spectrogram: Tensor) -> Tensor:
         """(batch, bins, columns) to (batch, features), the output before the projection."""
 
-    def beside(self, threads: int) -> Engine:
-        """The same engine for callers that share the cores, with so many threads for each call."""
+    def beside(self, threads: int, *, many: bool) -> Engine:
+        """The same engine for callers that share the cores, with so many threads for each call.
+
+        ``many`` calls are to come if it is true: an engine may take a second or two to prepare.
+        """
 
 
 class TorchEngine:
@@ -114,9 +117,9 @@ class TorchEngine:
         features: Tensor = self._network.audio_encoder(spectrogram.to(self._dtype))
         return features.float()
 
-    def beside(self, threads: int) -> Engine:
+    def beside(self, threads: int, *, many: bool) -> Engine:
         # A call has as many threads as torch gives to the thread that calls.
-        return self._alone_on_a_core() if threads == 1 else self
+        return self._alone_on_a_core() if threads == 1 and many else self
 
 
 class OnnxEngine:
@@ -155,7 +158,7 @@ class OnnxEngine:
     def features(self, spectrogram: Tensor) -> Tensor:
         return self._run(onnx_graph.FEATURES, spectrogram)
 
-    def beside(self, threads: int) -> Engine:
+    def beside(self, threads: int, *, many: bool) -> Engine:
         engine: Engine = self._beside(threads)
         return engine
 
