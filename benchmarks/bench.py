@@ -68,8 +68,8 @@ class Sizes:
         steps: of training, timed in a turn.
     """
 
-    turns: int = 4
-    files: int = 80
+    turns: int = 3
+    files: int = 280
     starts: int = 5
     hours: tuple[float, ...] = (1, 10)
     rows: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)

@@ -116,7 +116,7 @@ def in_batches(waves: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def measure(model: Wav2CLIP, paths: Sequence[Path], workers: int, turns: int) -> Times:
     """Best of some turns, in which the stages take part one after the other."""
-    beside = model.beside(max(1, torch.get_num_threads() // workers))
+    beside = model.beside(max(1, torch.get_num_threads() // workers), many=True)
     batches = in_batches(decode_all(paths, model.sample_rate, workers))
     runs: dict[str, Callable[[], object]] = {
         "decoding": partial(decode_all, paths, model.sample_rate, workers),
