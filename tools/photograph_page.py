@@ -1,7 +1,7 @@
 """Take the pictures of the page that docs/web.md and the README show.
 
     wav2clip serve --library PATH --port 8000 &
-    python tools/photograph_page.py http://127.0.0.1:8000 docs/images --phrase "a train" --sound door.ogg
+    python tools/photograph_page.py http://127.0.0.1:8000 docs/images --sound door.ogg
 
 It drives the Chromium of the system (`wav2clip[dev]` brings Playwright).
 """
@@ -50,14 +50,13 @@ def main() -> None:
             executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
             args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
         )
-        page = open_page(browser, f"{chosen.address}/?q={chosen.phrase}", "dark", 1280, 720)
+        found = f"{chosen.address}/?q={chosen.phrase}"
+        page = open_page(browser, found, "dark", 1280, 720)
         page.locator("#phrase").press("ArrowDown")
         page.keyboard.press("ArrowDown")
         photograph(page, chosen.out / "web-search.png")
 
-        page = open_page(
-            browser, f"{chosen.address}/?q={chosen.phrase}&view=map", "light", 1280, 720
-        )
+        page = open_page(browser, f"{found}&view=map", "light", 1280, 720)
         page.locator("#map").wait_for()
         photograph(page, chosen.out / "web-map.png")
 
@@ -66,7 +65,7 @@ def main() -> None:
         page.locator("#heard .label").first.wait_for()
         photograph(page, chosen.out / "web-sound.png")
 
-        page = open_page(browser, f"{chosen.address}/?q={chosen.phrase}", "light", 320, 640)
+        page = open_page(browser, found, "light", 320, 640)
         page.locator("#results .play").first.click()
         photograph(page, chosen.out / "web-narrow.png")
         browser.close()

@@ -31,7 +31,7 @@ def test_a_phrase_finds_what_the_library_finds_and_the_address_tells_it(
     expect(page.locator("#results > li")).to_have_count(7)
     query = parse(["a", "dog", "+", "0.5*rain"])
     assert query is not None
-    expected = [find.path.name for find in library.search(["a", "dog", "+", "0.5*rain"], limit=40)]
+    expected = [find.path.name for find in library.search(query, limit=40)]
     assert names(page) == expected
     assert page.url.endswith("/?q=a+dog+%2B+0.5*rain")
     assert page.title() == "a dog + 0.5*rain · wav2clip"
@@ -102,18 +102,20 @@ def test_a_file_plays_from_its_best_moment_which_is_marked(page: Page, library: 
     expect(position).to_have_attribute("aria-valuenow", NONZERO)
     heard = float(position.get_attribute("aria-valuenow") or 0)
     assert long.start <= heard < long.start + 10
-    inside, outside = (
-        row.locator("canvas").evaluate(
-            "(canvas, at) => [...canvas.getContext('2d')"
-            ".getImageData(at * canvas.width, canvas.height - 1, 1, 1).data]",
-            (seconds / long.duration),
-        )
-        for seconds in ((long.start + long.end) / 2, (long.start + long.end + 25) % 25)
+    # The middle of the best moment, and a place as far away from it as the file allows.
+    inside = (long.start + long.end) / 2 / long.duration
+    colours = row.locator("canvas").evaluate(
+        """(canvas, places) => {
+          const { width, height } = canvas;
+          const { data } = canvas.getContext("2d").getImageData(0, height - 1, width, 1);
+          return places.map((place) => [...data.slice(4 * Math.floor(place * width)).slice(0, 4)]);
+        }""",
+        [inside, (inside + 0.5) % 1],
     )
-    assert inside != outside
+    assert colours[0] != colours[1]
 
 
-def test_sound_is_heard_within_200_ms(page: Page) -> None:
+def test_sound_is_heard_at_once(page: Page) -> None:
     search(page, "dog")
     waited = page.evaluate(
         """async () => {
@@ -167,14 +169,14 @@ def test_filters_narrow_and_can_be_cleared(page: Page, library: Library) -> None
     folders.select_option(folder.get_attribute("value"))
     expect(page.locator("#results > li")).to_have_count(3)
     folders.select_option("")
-    page.get_by_label("Tag").select_option("dog")
+    page.locator("#tags").select_option("dog")
     tagged = library.search("rain", filters=Filters(tags=("dog",)), limit=40)
     expect(page.locator("#results > li")).to_have_count(len(tagged))
     expect(page.get_by_role("list", name="Chosen tags")).to_contain_text("dog")
     assert "tag=dog" in page.url
     page.reload()
     expect(page.locator("#results > li")).to_have_count(len(tagged))
-    page.get_by_role("button", name="dog: take away").click()
+    page.get_by_role("list", name="Chosen tags").get_by_role("button").click()
     expect(page.locator("#results > li")).to_have_count(7)
 
 

@@ -193,8 +193,8 @@ async function search(file, labels = "") {
     const { view } = read();
     go({ q: "", like: "", upload: known.id, view: view === "library" ? "list" : view });
   } catch (error) {
-    error.what = `${file.name}: ${error.what ?? error.message}`;
-    notice("upload", error, error.status === 429 || error.status === 0 ? { retry: () => search(file, labels) } : {});
+    const passing = error.status === 429 || error.status === 0;
+    notice("upload", error, { about: file.name, retry: passing ? () => search(file, labels) : undefined });
   } finally {
     done();
   }

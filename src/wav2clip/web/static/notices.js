@@ -10,11 +10,11 @@ const sentence = (text) => {
 
 /**
  * Show an error until it is closed, solved or replaced by another of the same `kind`.
- * `retry` adds a button; an answer "busy" (429) tries by itself when the server said so.
+ * `about` names what it concerns; `retry` adds a button; an answer "busy" (429) tries by itself when the server said so.
  */
-export function notice(kind, error, { retry } = {}) {
+export function notice(kind, error, { about, retry } = {}) {
   clear(kind);
-  const parts = [element("strong", {}, sentence(error.what ?? error.message))];
+  const parts = [element("strong", {}, about ? `${about}: ` : "", sentence(error.what ?? error.message))];
   if (error.expected) parts.push(element("p", {}, `Expected: ${sentence(error.expected)}`));
   if (error.action) parts.push(element("p", {}, sentence(error.action)));
   const block = element("div", { class: "notice", role: "alert", "data-kind": kind }, icon("warning"), element("div", {}, ...parts));

@@ -9,6 +9,9 @@ export const FILTERS = ["min_duration", "max_duration", "folder", "tag", "all_se
 export function read(search = location.search) {
   const given = new URLSearchParams(search);
   const state = Object.fromEntries(TEXTS.map((name) => [name, given.get(name)?.trim() ?? ""]));
+  for (const name of ["min_duration", "max_duration"]) {
+    if (!(Number(state[name]) >= 0 && Number.isFinite(Number(state[name])))) state[name] = "";
+  }
   state.tag = [...new Set(given.getAll("tag").filter(Boolean))];
   state.all_segments = given.get("all_segments") === "true";
   state.view = VIEWS.includes(given.get("view")) ? given.get("view") : "list";
