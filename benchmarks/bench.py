@@ -239,13 +239,17 @@ class Results:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         self.where = {"machine": machine(), "versions": versions()}
-        self.parts: dict[str, dict[str, Any]] = {}
-        if folder is not None and (folder / "bench.json").is_file():
-            before = json.loads((folder / "bench.json").read_text("utf-8"))
-            if all(before.get(key) == value for key, value in self.where.items()):
-                self.parts = before["parts"]
-            else:
-                err.print("rows of another machine or of other versions are dropped")
+        self.parts = self._kept()
+        if folder is not None and (folder / "bench.json").is_file() and not self.parts:
+            err.print("rows of another machine or of other versions are dropped")
+
+    def _kept(self) -> dict[str, dict[str, Any]]:
+        """The parts in the file, if they were measured here and with the same versions."""
+        if self.folder is None or not (self.folder / "bench.json").is_file():
+            return {}
+        before = json.loads((self.folder / "bench.json").read_text("utf-8"))
+        same = all(before.get(key) == value for key, value in self.where.items())
+        return before["parts"] if same else {}
 
     def measure(self, name: str, sizes: Sizes) -> Iterator[Row]:
         """Measure a part; its old rows go when the first new one comes."""
@@ -257,14 +261,14 @@ class Results:
         }
         for row in PARTS[name](sizes):
             part["rows"].append(asdict(row))
-            self.parts[name] = part
-            self.keep()
+            self.keep(name, part)
             yield row
         part["complete"] = True
-        self.keep()
+        self.keep(name, part)
 
-    def keep(self) -> None:
-        """Write both files."""
+    def keep(self, name: str, part: dict[str, Any]) -> None:
+        """Take a part and write both files; another process may have measured other parts."""
+        self.parts = {**self.parts, **self._kept(), name: part}
         if self.folder is None:
             return
         content = json.dumps({**self.where, "parts": self.parts}, indent=1, ensure_ascii=False)

@@ -58,8 +58,9 @@ def test_what_was_measured_is_kept(bench: ModuleType, tmp_path: Path) -> None:
     assert "Stopped before their end: broken, stopped." in page
     assert "| group a | a | 1 s | 2.00 |\n|  | b | 1 s | 2.00 |" in page
 
-    again = bench.Results(folder)
-    assert bench.run(["never", "broken"], bench.Sizes(turns=7), again) == ["broken"]
+    beside, again = bench.Results(folder), bench.Results(folder)
+    assert bench.run(["never"], bench.Sizes(turns=7), beside) == []
+    assert bench.run(["broken"], bench.Sizes(turns=7), again) == ["broken"]
     assert table(folder) == ["a", "b", "c", "d", "e", "f"]
     assert "| group c | c | 7 s |" in (folder / "bench.md").read_text("utf-8")
 
