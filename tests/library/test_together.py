@@ -57,6 +57,20 @@ def test_a_bad_question_costs_its_own_answer_only() -> None:
             futures[2].result(10)
 
 
+def test_an_interrupted_call_leaves_nobody_waiting() -> None:
+    interrupted = [True, False]
+
+    def answer(numbers: Sequence[int]) -> list[int]:
+        if interrupted.pop(0):
+            raise KeyboardInterrupt
+        return list(numbers)
+
+    ask = Together(answer)
+    with pytest.raises(KeyboardInterrupt):
+        ask(1)
+    assert ask(2) == 2
+
+
 def test_threads_that_search_one_library_find_what_each_finds_alone(
     library: Library, sounds: Path
 ) -> None:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
-from threading import Lock
+from threading import Event, Lock
 from typing import Generic, TypeVar
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 _MOST = 32
+
+
+@dataclass
+class _Asked(Generic[Question, Answer]):
+    question: Question
+    answer: Future[Answer] = field(default_factory=Future)
+    woken: Event = field(default_factory=Event)
 
 
 class Together(Generic[Question, Answer]):
@@ -29,31 +37,47 @@ class Together(Generic[Question, Answer]):
 
     def __init__(self, answer: Callable[[Sequence[Question]], Sequence[Answer]]) -> None:
         self._answer = answer
-        self._waiting: list[tuple[Question, Future[Answer]]] = []
-        self._guard = Lock()  # of the list
-        self._work = Lock()
+        self._waiting: list[_Asked[Question, Answer]] = []
+        self._busy = False
+        self._guard = Lock()
 
     def __call__(self, question: Question) -> Answer:
-        own: Future[Answer] = Future()
+        own: _Asked[Question, Answer] = _Asked(question)
         with self._guard:
-            self._waiting.append((question, own))
-        while not own.done():
-            with self._work:
-                if not own.done():
-                    self._answer_some()
-        return own.result()
+            self._waiting.append(own)
+            first, self._busy = not self._busy, True
+        if not first:
+            own.woken.wait()
+        if not own.answer.done():  # woken without an answer: it is this thread's turn to ask
+            self._answer_some()
+        return own.answer.result()
 
     def _answer_some(self) -> None:
         with self._guard:
             taken, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
         try:
-            answers = self._answer([question for question, _ in taken])
+            self._settle_all(taken)
+        except BaseException as error:  # interrupted: those who wait must not do so for ever
+            for asked in taken:
+                if not asked.answer.done():
+                    asked.answer.set_exception(error)
+            raise
+        finally:
+            with self._guard:
+                following = self._waiting[:1]
+                self._busy = bool(following)
+            for asked in (*following, *taken):
+                asked.woken.set()
+
+    def _settle_all(self, taken: Sequence[_Asked[Question, Answer]]) -> None:
+        try:
+            answers = self._answer([asked.question for asked in taken])
         except Exception:
-            for question, future in taken:
-                _settle(future, partial(self._answer, [question]))
+            for asked in taken:
+                _settle(asked.answer, partial(self._answer, [asked.question]))
         else:
-            for (_, future), answer in zip(taken, answers, strict=True):
-                future.set_result(answer)
+            for asked, answer in zip(taken, answers, strict=True):
+                asked.answer.set_result(answer)
 
 
 def _settle(future: Future[Answer], answer: Callable[[], Sequence[Answer]]) -> None:
