@@ -9,22 +9,18 @@ It drives the Chromium of the system (`wav2clip[dev]` brings Playwright).
 from __future__ import annotations
 
 import argparse
-import io
 import shutil
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-_COLOURS = 128  # of a palette; more cannot be seen on pictures of a page
 _WAIT = 120_000  # ms; a map may have to be made first
 
 
 def photograph(page: Page, target: Path) -> None:
-    """Save what is seen as a small PNG."""
+    """Save what is seen."""
     page.wait_for_timeout(800)  # waveforms come a few at a time
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    page.screenshot(path=target)
 
 
 def open_page(browser: Browser, address: str, scheme: str, width: int, height: int) -> Page:
