@@ -25,6 +25,8 @@ AUDIO_SUFFIXES = frozenset(
 def display(path: str | os.PathLike[str]) -> str:
     """A path as valid Unicode on one line: bytes that are no UTF-8 and line breaks are escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

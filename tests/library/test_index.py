@@ -70,6 +70,20 @@ def test_unchanged_files_are_not_even_opened(
     assert rows_of(library) == before
 
 
+def test_a_look_may_be_a_little_old(library: Library, sounds: Path) -> None:
+    """What this process wrote is seen in any case; others' rows once the last look is too old."""
+    library.index(sounds / "deep")
+    version = library.store.refresh()
+    other = Library.open(library.store.name, library.model)
+    other.index(sounds)
+    assert library.store.refresh(max_age=60) == version
+    assert library.store.refresh() > version
+    before = library.store.refresh(max_age=60)
+    (sounds / "deep" / "long.wav").unlink()
+    library.index(sounds, prune=True)
+    assert library.store.refresh(max_age=60) > before
+
+
 def test_moved_copied_and_touched_files_are_not_embedded_again(
     library: Library, sounds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

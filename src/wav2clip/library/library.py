@@ -242,6 +242,7 @@ class Library:
         limit: int = 10,
         filters: Filters | None = None,
         per_file: bool = True,
+        max_age: float = 0.0,
     ) -> Results:
         """Find the segments nearest to a query.
 
@@ -257,6 +258,8 @@ class Library:
             limit: finds wanted, at least 1.
             filters: conditions on the finds.
             per_file: only the best segment of each file.
+            max_age: seconds; what other processes wrote so short a time ago may be missed. Looking
+                for it takes a millisecond.
 
         Raises:
             InputError: nothing to search for, or a query without direction.
@@ -266,7 +269,7 @@ class Library:
             raise InputError(f"limit is {limit}, expected at least 1")
         vector, excluded = self._query_vector(query, audio, image)
         where = (filters or Filters()).sql()
-        version = self.store.refresh()
+        version = self.store.refresh(max_age)
         if self.store.count() > EXACT_ROWS:
             if excluded:
                 names = ", ".join(f"'{key}'" for key in sorted(excluded))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -148,6 +150,7 @@ class Store:
         # What was asked of the version that this process sees; every question to LanceDB waits for
         # a thread of its own.
         self._version, self._answers = -1, dict[str, Any]()
+        self._looked = -math.inf
         self._refreshed: Together[None, int] = Together(self._refresh)
 
     # Opening --------------------------------------------------------------------------------------
@@ -286,20 +289,27 @@ class Store:
                 "kept: free space or mend the permission, then run the same command again"
             ) from error
         finally:
-            self._answers = {}
+            self._answers, self._looked = {}, -math.inf
 
     # Reading --------------------------------------------------------------------------------------
 
-    def refresh(self) -> int:
-        """See what other processes wrote; gives the version of the segments' table."""
+    def refresh(self, max_age: float = 0.0) -> int:
+        """See what other processes wrote; gives the version of the segments' table.
+
+        A look that is less than ``max_age`` seconds old will do.
+        """
+        if time.monotonic() - self._looked < max_age:
+            return self._version
         return self._refreshed(None)
 
     def _refresh(self, asked: Sequence[None]) -> list[int]:
         for table in list(self._tables.values()):
             table.checkout_latest()
+        looked = time.monotonic()
         version = int(self.segments.version) if self.exists else 0
         if version != self._version:
             self._version, self._answers = version, {}
+        self._looked = looked
         return [version] * len(asked)
 
     def count(self) -> int:

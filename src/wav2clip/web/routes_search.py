@@ -21,6 +21,9 @@ from wav2clip.web.service import Held, Service
 router = APIRouter(prefix="/api", tags=["library"])
 
 _MOST_TAGS = 500
+_JUST_SEEN = 0.05
+"""Seconds: the list of files looks for changes first, so the search after it need not."""
+
 _Id = Annotated[str | None, Parameter(pattern="^[0-9a-f]{32}$")]
 _Seconds = Annotated[float | None, Parameter(ge=0, le=1e7, allow_inf_nan=False)]
 _Words = Annotated[
@@ -83,6 +86,7 @@ def search(
         limit=limit,
         filters=listing.filters(min_duration, max_duration, folder, tuple(tag or ())),
         per_file=not all_segments,
+        max_age=_JUST_SEEN,
     )
     hits = [_hit(service, listing, result) for result in results]
     taken = round(time.perf_counter() - started, 4)

@@ -99,8 +99,9 @@ class BuiltinTowers(Towers):
         with torch.device("meta"):
             network = TextNetwork(config)
         network.load_state_dict(state, assign=True)
+        network = network.eval().requires_grad_(False).to(self.device)
         return (
-            network.eval().requires_grad_(False).to(self.device),
+            network.pack_linears() if self.device.type == "cpu" else network,
             word_pieces(self._folder / VOCABULARY, config.context),
         )
 
