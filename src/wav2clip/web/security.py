@@ -168,7 +168,7 @@ class Guard:
             arrived += len(message.get("body", b""))
             ended = message["type"] != "http.request" or not message.get("more_body", False)
             announced = Headers(scope=scope).get("content-length", "0")
-            if max(arrived, int(announced) if announced.isdigit() else 0) > most + slack:
+            if max(arrived, int(announced) if announced.isdecimal() else 0) > most + slack:
                 raise Refusal(
                     413,
                     "the request is too large",
