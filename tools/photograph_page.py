@@ -1,9 +1,13 @@
 """Take the pictures of the page that docs/web.md and the README show.
 
-    wav2clip serve --library PATH --port 8000 &
-    python tools/photograph_page.py http://127.0.0.1:8000 docs/images --sound door.ogg
+    python tools/synthesise_sounds.py sounds/ --takes 6
+    wav2clip index sounds/ --library sounds.library
+    wav2clip tag --library sounds.library --labels "rain,thunder,wind,waves,bird,bell,engine,siren"
+    wav2clip serve --library sounds.library --port 8000 &
+    python tools/photograph_page.py http://127.0.0.1:8000 docs/images --sound sounds/rain.ogg
 
-It drives the Chromium of the system (`wav2clip[dev]` brings Playwright).
+Nobody's recordings are in them. It drives the Chromium of the system (`wav2clip[dev]` brings
+Playwright).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -113,13 +114,17 @@ SOUNDS: dict[str, Callable[[], Wave]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, make in SOUNDS.items():
+    parser.add_argument(
+        "--takes", type=int, default=1, help="of each sound, no two alike by chance"
+    )
+    chosen = parser.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    for take, (name, make) in product(range(1, chosen.takes + 1), SOUNDS.items()):
         wave = make()
         edges = np.minimum(1, np.minimum(T, SECONDS - T) / 0.01)  # no clicks at the ends
         samples = (0.7 * edges * wave / np.abs(wave).max()).astype(np.float32)
-        path = folder / f"{name.replace(' ', '_')}.ogg"
+        stem = name.replace(" ", "_") + (f"_{take}" if take > 1 else "")
+        path = chosen.folder / f"{stem}.ogg"
         soundfile.write(path, samples, RATE, format="OGG", subtype="VORBIS")
         print(path)
 
