@@ -24,8 +24,8 @@ from wav2clip.audio.io import downmix, resample
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.models.checkpoint import AudioConfig, Checkpoint, build_network
-from wav2clip.models.encoder import AudioNetwork
 from wav2clip.models.frontend import Frontend
+from wav2clip.models.network import AudioNetwork
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data")) / "esc10_original"

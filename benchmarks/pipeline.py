@@ -30,7 +30,8 @@ from engines import SETS, embed_all, seconds
 from machine import machine
 from wav2clip.audio.io import load_audio
 from wav2clip.embedding.bulk import ahead
-from wav2clip.embedding.embedder import Embeddings, Wav2CLIP, load
+from wav2clip.embedding.embedder import Wav2CLIP, load
+from wav2clip.embedding.engine import Embeddings
 
 BATCH, AHEAD = 8, 32
 """As in wav2clip.embedding.bulk."""

@@ -35,8 +35,9 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from published import channels_first, features
-from wav2clip.models.encoder import AudioNetwork, Projection
+from wav2clip.models.encoder import Projection
 from wav2clip.models.frontend import Frontend
+from wav2clip.models.network import AudioNetwork
 from wav2clip.pretrain.config import check_config
 from wav2clip.pretrain.fit import fit
 from wav2clip.pretrain.shards import Sample, Teacher, write_shards

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from wav2clip.models.checkpoint import load_checkpoint
-from wav2clip.models.encoder import AudioNetwork, ResNet
+from wav2clip.models.encoder import ResNet
 from wav2clip.models.frontend import Frontend
+from wav2clip.models.network import AudioNetwork
 from wav2clip.models.registry import locate
 
 RATE = 16_000

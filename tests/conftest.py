@@ -16,7 +16,8 @@ import torch
 from published_layout import published_state
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
-from wav2clip.models.encoder import AudioNetwork, EncoderConfig
+from wav2clip.models.encoder import EncoderConfig
+from wav2clip.models.network import AudioNetwork
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))

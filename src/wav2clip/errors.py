@@ -33,6 +33,10 @@ class DownloadError(Wav2ClipError):
     """A file cannot be fetched, or is not the one that was expected."""
 
 
+class EngineError(Wav2ClipError):
+    """An engine computes something else than float32 PyTorch on this machine."""
+
+
 class SpaceError(Wav2ClipError):
     """Embeddings of different spaces or dimensions were about to be compared."""
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from wav2clip.cli.classify import classify
 from wav2clip.errors import InputError
 from wav2clip.models.checkpoint import AudioConfig, save_checkpoint
-from wav2clip.models.encoder import AudioNetwork
+from wav2clip.models.network import AudioNetwork
 from wav2clip.zeroshot import DEFAULT_TEMPLATES
 
 app = typer.Typer()

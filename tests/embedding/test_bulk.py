@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from media import tone, wav_bytes
 from wav2clip.embedding import bulk
-from wav2clip.embedding.bulk import embed_files, embed_segments
-from wav2clip.embedding.embedder import Embeddings, Wav2CLIP
-from wav2clip.embedding.engines import Engine, TorchEngine
+from wav2clip.embedding.bulk import embed_files
+from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.models.checkpoint import load_checkpoint
 
 
@@ -58,31 +57,6 @@ def test_frames(small: Wav2CLIP, folder: Path) -> None:
     np.testing.assert_allclose(by_name["long"].embeddings, expected.embeddings, atol=1e-5)
 
 
-def test_few_and_many_files_give_the_same(
-    small: Wav2CLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An engine that is prepared for many files differs by rounding alone."""
-    prepared: list[bool] = []
-    beside = TorchEngine.beside
-
-    def spy(self: TorchEngine, threads: int, *, many: bool) -> Engine:
-        prepared.append(many)
-        return beside(self, threads, many=many)
-
-    monkeypatch.setattr(TorchEngine, "beside", spy)
-    monkeypatch.setattr(bulk, "_MANY", 12)
-    paths = [tmp_path / f"{n}.wav" for n in range(12)]
-    for n, path in enumerate(paths):
-        path.write_bytes(wav_bytes(tone(0.5 + 0.1 * (n % 3), hz=200.0 + 50 * n)))
-    many = {r.path: r.embeddings for r in embed_files(small, paths)}
-    few = {r.path: r.embeddings for r in embed_files(small, paths[:11])}
-    assert prepared == [True, False]
-    for path, embeddings in few.items():
-        np.testing.assert_allclose(embeddings, many[path], atol=1e-5)
-    list(embed_segments(small, iter(paths)))
-    assert prepared[-1]
-
-
 def test_reads_no_further_ahead_than_it_needs(small: Wav2CLIP, tmp_path: Path) -> None:
     """Ten million paths need not fit in memory, nor be listed before the first result."""
     (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.1)))
@@ -97,7 +71,7 @@ def test_reads_no_further_ahead_than_it_needs(small: Wav2CLIP, tmp_path: Path) -
     results = embed_files(small, endless(), workers=2)
     for _ in range(10):
         next(results)
-    assert taken <= bulk._MANY + 4 * bulk._AHEAD
+    assert taken <= 4 * bulk._AHEAD
     results.close()
 
 
@@ -123,7 +97,7 @@ def test_what_waits_last_is_shared_out(
 class Accelerated(Wav2CLIP):
     """Says that its network runs elsewhere, where it takes until ``go``."""
 
-    device = torch.device("meta")
+    device = "elsewhere"
     go: Event
     callers: set[int]
 

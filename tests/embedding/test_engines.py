@@ -13,7 +13,7 @@ from wav2clip.embedding import engines
 from wav2clip.embedding.diagnosis import examine
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.errors import InputError, MissingExtraError
-from wav2clip.models import registry
+from wav2clip.models import onnx_graph, registry
 from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
 
 LEAST = {
@@ -73,15 +73,17 @@ def test_fingerprints_tell_coarse_from_exact(builtin: Checkpoint) -> None:
     assert Wav2CLIP(builtin, precision="bfloat16").fingerprint == f"{exact}-bfloat16"
 
 
-def test_auto_takes_the_fastest_exact_engine(
+def test_auto_is_onnx_where_it_computes_the_same(
     builtin: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for quick in ("torch", "onnx"):
-        monkeypatch.setattr(engines, "seconds", lambda engine, q=quick: float(engine.name != q))
-        assert Wav2CLIP(builtin, engine="auto").engine == quick
-    monkeypatch.setattr(engines, "has_onnx", lambda: False)
-    assert Wav2CLIP(builtin, engine="auto").engine == "torch"
+    assert Wav2CLIP(builtin, engine="auto").engine == "onnx"
     assert Wav2CLIP(builtin, engine="auto", precision="bfloat16").engine == "torch"
+
+    def missing(*_: object, **__: object) -> None:
+        raise MissingExtraError("ONNX is not installed")
+
+    monkeypatch.setattr(onnx_graph, "open_session", missing)
+    assert Wav2CLIP(builtin, engine="auto").engine == "torch"
 
 
 def test_what_does_not_exist(published_checkpoint: Path, builtin: Checkpoint) -> None:
@@ -100,12 +102,12 @@ def test_what_does_not_exist(published_checkpoint: Path, builtin: Checkpoint) ->
 def test_diagnosis_names_what_does_not_work(
     builtin: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "seconds", lambda engine, batch=1: 0.01)
+    monkeypatch.setattr(engines, "seconds", lambda engine, rate, batch=1: 0.01)
 
     def missing(*_: object, **__: object) -> None:
         raise MissingExtraError("ONNX is not installed")
 
-    monkeypatch.setattr(engines.onnx_graph, "open_session", missing)
+    monkeypatch.setattr(onnx_graph, "open_session", missing)
     found = {report.name: report for report in examine(builtin)}
     assert found["torch, cpu, float32"].problem is None
     assert found["torch, cpu, float32"].cosine == pytest.approx(1, abs=1e-5)

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from published_layout import published_shapes, published_state
 from wav2clip.errors import CheckpointError
 from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
-from wav2clip.models.encoder import AudioNetwork, EncoderConfig
+from wav2clip.models.encoder import EncoderConfig
 from wav2clip.models.frontend import FrontendConfig
+from wav2clip.models.network import AudioNetwork
 
 
 def test_the_network_has_the_published_names_and_shapes() -> None:

@@ -13,8 +13,9 @@ import torch
 from wav2clip.errors import InputError, MissingExtraError
 from wav2clip.models import onnx_graph
 from wav2clip.models.checkpoint import AudioConfig, Checkpoint
-from wav2clip.models.encoder import AudioNetwork, EncoderConfig
+from wav2clip.models.encoder import EncoderConfig
 from wav2clip.models.frontend import Frontend
+from wav2clip.models.network import AudioNetwork
 from wav2clip.models.onnx_graph import activation_ranges, build_onnx, open_session
 
 

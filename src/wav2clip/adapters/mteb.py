@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wav2clip.embedding.embedder import Embeddings, load
+from wav2clip.embedding.embedder import load
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError, MissingExtraError
 from wav2clip.models.space import unit
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from wav2clip.cli import console, finds
 from wav2clip.datasets.catalogue import GENERIC, SHEETS, load_dataset
-from wav2clip.embedding.embedder import Embeddings
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError
 from wav2clip.evaluation.encoders import Encoder, Wav2ClipEncoder, embed_files, load_encoder
 from wav2clip.evaluation.projection import Point

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from wav2clip.audio import io, windows
 from wav2clip.audio.io import Samples
-from wav2clip.embedding.embedder import WHOLE_SECONDS, Embeddings, Wav2CLIP
+from wav2clip.embedding.embedder import WHOLE_SECONDS, Wav2CLIP
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError, Wav2ClipError
 
 T = TypeVar("T")
@@ -34,9 +35,6 @@ T = TypeVar("T")
 _BATCH_FILES = 8
 _AHEAD = 4 * _BATCH_FILES
 """Recordings decoded or being decoded before the network takes them: at most WHOLE_SECONDS each."""
-
-_MANY = 256
-"""Files from which on it pays to prepare an engine for them, which takes a second or two."""
 
 _BATCHES_AHEAD = 4
 """Batches that the pool has or will take next: enough that no thread is without work."""
@@ -127,7 +125,6 @@ def embed_files(
         hop_seconds: seconds between frames; by default the frames' length.
         workers: threads that decode and embed; by default one per core.
     """
-    paths, many = _count(paths)
     with _threads(model, workers) as threads:
         files = _decode_ahead(paths, model.sample_rate, threads.decoding)
         if frame_seconds is not None:
@@ -139,7 +136,7 @@ def embed_files(
         def whole(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
             yield 0, np.concatenate(list(decoded.blocks()))
 
-        batches = _Batches(model.beside(threads.inner, many=many), threads)
+        batches = _Batches(model.beside(threads.inner), threads)
         yield from _embed_pieces(batches, files, whole, long=partial(_embed_long, model))
 
 
@@ -173,18 +170,10 @@ def embed_segments(
     def cut(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
         return windows.segments(decoded.blocks(), length, hop, round(SHORTEST_TAIL * rate))
 
-    paths, many = _count(paths)
     with _threads(model, workers) as threads:
         files = _decode_ahead(paths, rate, threads.decoding)
-        batches = _Batches(model.beside(threads.inner, many=many), threads)
+        batches = _Batches(model.beside(threads.inner), threads)
         yield from _embed_pieces(batches, files, cut)
-
-
-def _count(paths: Iterable[Path]) -> tuple[Iterator[Path], bool]:
-    """The same paths, and whether they are so many that preparing for them pays."""
-    rest = iter(paths)
-    first = list(itertools.islice(rest, _MANY))
-    return itertools.chain(first, rest), len(first) == _MANY
 
 
 def ahead(calls: Iterable[Callable[[], T]], workers: int, depth: int) -> Iterator[T]:
@@ -234,7 +223,7 @@ def _threads(model: Wav2CLIP, workers: int | None) -> Iterator[_Threads]:
     count = workers or cores
     inner = max(1, cores // count)
     with _pool(count, inner) as decoding:
-        if model.device.type == "cpu":
+        if model.device == "cpu":
             yield _Threads(decoding, decoding, count, inner)
             return
         with _pool(_ACCELERATOR_THREADS, inner) as embedding:

@@ -7,12 +7,17 @@ from typing import Any
 
 import torch
 
-from wav2clip.embedding.engines import Engine, fastest, has_onnx, make_engine, seconds
+from wav2clip.audio.io import Samples
+from wav2clip.embedding import proof
+from wav2clip.embedding.engine import Embeddings, Engine
+from wav2clip.embedding.engines import make_engine, seconds
 from wav2clip.errors import Wav2ClipError
 from wav2clip.models.checkpoint import Checkpoint
+from wav2clip.models.mel import MelConfig
+from wav2clip.models.space import unit
 
 _BATCH = 8
-_COLUMNS = 227  # five seconds
+_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,16 @@ def examine(checkpoint: Checkpoint) -> list[EngineReport]:
     tries = [(d, "torch", p) for d in devices for p in ("float32", "bfloat16")]
     tries += [("cuda:0", "torch", "float16")] if len(devices) > 1 else []
     tries += [("cpu", "onnx", "float32"), ("cpu", "onnx-int8", "float32")]
-    automatic = fastest(checkpoint) if has_onnx() else "torch"
-    clips = _noises(checkpoint)
-    with torch.inference_mode():
-        exact = make_engine("torch", checkpoint).embed(clips)
-        return [
-            _report(checkpoint, engine, device, precision, clips, exact, automatic)
-            for device, engine, precision in tries
-        ]
+    automatic = make_engine("auto", checkpoint).name
+    if isinstance(checkpoint.config.frontend, MelConfig):
+        tries.remove(("cpu", "onnx-int8", "float32"))
+    rate = checkpoint.config.frontend.sample_rate
+    clips = proof.signals(rate, _SECONDS, _BATCH)
+    exact = make_engine("torch", checkpoint).embed(clips)
+    return [
+        _report(checkpoint, engine, device, precision, clips, exact, automatic)
+        for device, engine, precision in tries
+    ]
 
 
 def _report(
@@ -77,28 +84,18 @@ def _report(
     name: str,
     device: str,
     precision: str,
-    clips: torch.Tensor,
-    exact: torch.Tensor,
+    clips: Samples,
+    exact: Embeddings,
     automatic: str,
 ) -> EngineReport:
     title = f"{name}, {device}, {precision}" if name == "torch" else f"{name}, {device}"
     try:
         engine: Engine = make_engine(name, checkpoint, device, precision)
-        embeddings = engine.embed(clips.to(engine.device)).cpu()
-        one, eight = (seconds(engine, batch) / batch for batch in (1, _BATCH))
+        embeddings = engine.embed(clips)
+        rate = checkpoint.config.frontend.sample_rate
+        one, eight = (seconds(engine, rate, batch) / batch for batch in (1, _BATCH))
     except (Wav2ClipError, RuntimeError) as error:
         return EngineReport(title, problem=str(error))
-    cosine = torch.nn.functional.cosine_similarity(embeddings, exact).min()
+    cosine = (unit(embeddings) * unit(exact)).sum(axis=1).min()
     chosen = name == automatic and precision == "float32" and device == "cpu"
     return EngineReport(title, one * 1e3, eight * 1e3, float(cosine), chosen)
-
-
-def _noises(checkpoint: Checkpoint) -> torch.Tensor:
-    """Standardised spectrograms (8, bins, columns) of noise in bands: no silence, no two alike."""
-    generator = torch.Generator().manual_seed(0)
-    bins = checkpoint.config.frontend.bins
-    noise = torch.randn(_BATCH, bins, _COLUMNS, generator=generator)
-    tilt = torch.randn(_BATCH, bins // 16 + 1, 1, generator=generator).repeat_interleave(16, 1)
-    swell = torch.randn(_BATCH, 1, _COLUMNS // 16 + 1, generator=generator).repeat_interleave(16, 2)
-    clips = noise + 2 * tilt[:, :bins] + 2 * swell[..., :_COLUMNS]
-    return (clips - clips.mean((1, 2), keepdim=True)) / clips.std((1, 2), keepdim=True)

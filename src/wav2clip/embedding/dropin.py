@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from wav2clip.embedding.embedder import Embeddings, Wav2CLIP, load
+from wav2clip.embedding.embedder import Wav2CLIP, load
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError
 from wav2clip.models.checkpoint import AudioConfig, Checkpoint, fingerprint
-from wav2clip.models.encoder import AudioNetwork, EncoderConfig
+from wav2clip.models.encoder import EncoderConfig
 from wav2clip.models.frontend import Standardize
+from wav2clip.models.network import AudioNetwork
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,16 @@ from wav2clip import zeroshot
 from wav2clip.audio import arrays, io, windows
 from wav2clip.audio.io import Samples, Source
 from wav2clip.downloads import Progress
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.embedding.engines import make_engine
 from wav2clip.errors import AudioError, InputError
 from wav2clip.models import registry
 from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
-from wav2clip.models.frontend import Frontend, Standardize
+from wav2clip.models.frontend import Standardize
 from wav2clip.models.space import Space, require_same_space, unit
 from wav2clip.models.towers import load_towers
 from wav2clip.models.towers.base import Towers
 from wav2clip.models.towers.images import ImageSource
-
-Embeddings = NDArray[np.float32]
 
 WHOLE_SECONDS = 60.0
 """Recordings up to here go through the network in one piece; longer ones in overlapping chunks with
@@ -93,7 +92,6 @@ class Wav2CLIP:
             "standardize": standardize,
         }
         self.fingerprint = checkpoint.fingerprint + self._engine.suffix
-        self._frontend = Frontend(checkpoint.config.frontend)
 
     def __repr__(self) -> str:
         return f"<Wav2CLIP {self.name} {self.fingerprint}, {self.dimension}-d, {self.config.space}>"
@@ -109,8 +107,8 @@ class Wav2CLIP:
         return Space(self.config.space, self.dimension)
 
     @property
-    def device(self) -> torch.device:
-        """What its network runs on."""
+    def device(self) -> str:
+        """What its network runs on, as PyTorch names it."""
         return self._engine.device
 
     @property
@@ -118,15 +116,10 @@ class Wav2CLIP:
         """Hz that waveforms are resampled to."""
         return self.config.frontend.sample_rate
 
-    def beside(self, threads: int, *, many: bool = False) -> Wav2CLIP:
-        """The same model for callers that share the cores.
-
-        Args:
-            threads: for each call.
-            many: whether so much will be embedded that a second or two of preparing pays.
-        """
+    def beside(self, threads: int) -> Wav2CLIP:
+        """The same model for callers that share the cores, with so many threads for each call."""
         twin = copy.copy(self)
-        twin._engine = self._engine.beside(threads, many=many)
+        twin._engine = self._engine.beside(threads)
         return twin
 
     # Sound ------------------------------------------------------------------------------------
@@ -183,16 +176,7 @@ class Wav2CLIP:
         Returns:
             (dimension,) float32, equal to that of the recording in one piece but for rounding.
         """
-        frontend = self._frontend
-
-        def pieces() -> Iterator[torch.Tensor]:
-            return frontend.stream(map(torch.from_numpy, blocks()), _BATCH_COLUMNS)
-
-        with torch.inference_mode():
-            statistics = frontend.statistics(pieces())
-            standardized = (frontend.standardize(piece, statistics) for piece in pieces())
-            on_device = (piece.to(self._engine.device) for piece in standardized)
-            return self._to_numpy(self._engine.embed_pieces(on_device)[0])
+        return self._engine.embed_stream(blocks)
 
     def embed_frames(
         self,
@@ -243,7 +227,7 @@ class Wav2CLIP:
                 yield from windows.frame_blocks([recording], length, hop, size)
 
         groups = [rows] if self.standardize == "batch" else [[row] for row in rows]
-        parts = [self._embed_windows(partial(cut, *group)) for group in groups]
+        parts = [self._engine.embed_windows(partial(cut, *group)) for group in groups]
         frames = np.concatenate(parts).reshape(len(rows), -1, self.dimension)
         return np.ascontiguousarray(frames.swapaxes(1, 2))
 
@@ -269,12 +253,7 @@ class Wav2CLIP:
         Arguments as :meth:`embed_audio`; returns (512,) or (batch, 512) float32.
         """
         waves, single = self._waves(wave, sample_rate)
-
-        def encode(batch: Samples) -> Embeddings:
-            with torch.inference_mode():
-                return self._to_numpy(self._engine.features(self._spectrogram(batch)))
-
-        features = _embed_groups(waves, encode)
+        features = _embed_groups(waves, self._engine.features)
         return features[0] if single else features
 
     # Words and pictures -------------------------------------------------------------------------
@@ -390,13 +369,7 @@ class Wav2CLIP:
         else:
             size = self._batch_size(batch.shape[1])
         parts = (batch[first : first + size] for first in range(0, len(batch), size))
-        with torch.inference_mode():
-            spectrograms = (self._spectrogram(part) for part in parts)
-            return np.concatenate([self._to_numpy(self._engine.embed(s)) for s in spectrograms])
-
-    def _spectrogram(self, batch: Samples) -> torch.Tensor:
-        spectrogram = self._frontend(torch.from_numpy(np.ascontiguousarray(batch)))
-        return self._frontend.standardize(spectrogram, self.standardize).to(self._engine.device)
+        return np.concatenate([self._engine.embed(part, self.standardize) for part in parts])
 
     def _embed_frames(
         self,
@@ -412,7 +385,9 @@ class Wav2CLIP:
                 f"{self.sample_rate} Hz"
             )
         size = self._batch_size(length)
-        embeddings = self._embed_windows(lambda: windows.frame_blocks(blocks(), length, hop, size))
+        embeddings = self._engine.embed_windows(
+            lambda: windows.frame_blocks(blocks(), length, hop, size)
+        )
         if not len(embeddings):
             raise AudioError(
                 f"{name}: shorter than one frame of {frame_seconds} s; choose shorter frames or "
@@ -420,39 +395,8 @@ class Wav2CLIP:
             )
         return Frames(embeddings, windows.frame_starts(len(embeddings), hop, self.sample_rate))
 
-    def _embed_windows(self, batches: Callable[[], Iterable[Samples]]) -> Embeddings:
-        """(t, dimension) of windows that ``batches`` gives as (b, n), twice, from the start."""
-
-        def spectrograms() -> Iterator[torch.Tensor]:
-            # Windows are views of one another; torch wants memory of its own.
-            return (self._frontend(torch.from_numpy(batch.copy())) for batch in batches())
-
-        sizes: list[int] = []
-
-        def counted() -> Iterator[torch.Tensor]:
-            for spectrogram in spectrograms():
-                sizes.append(len(spectrogram))
-                yield spectrogram
-
-        with torch.inference_mode():
-            statistics = self._frontend.statistics(counted())
-            # One array from the start: small ones between large buffers would pin the heap.
-            embeddings = np.empty((sum(sizes), self.dimension), np.float32)
-            first = 0
-            for spectrogram in spectrograms():
-                standardized = self._frontend.standardize(spectrogram, statistics)
-                part = self._engine.embed(standardized.to(self._engine.device))
-                embeddings[first : first + len(part)] = self._to_numpy(part)
-                first += len(part)
-        return embeddings
-
     def _batch_size(self, samples: int) -> int:
         return max(1, _BATCH_COLUMNS // self.config.frontend.columns(samples))
-
-    @staticmethod
-    def _to_numpy(tensor: torch.Tensor) -> Embeddings:
-        array: Embeddings = tensor.float().cpu().numpy()
-        return array
 
 
 def load(

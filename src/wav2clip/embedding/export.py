@@ -12,7 +12,7 @@ from wav2clip.audio import io
 from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.files import atomic_path, display
 from wav2clip.models.checkpoint import Checkpoint, save_checkpoint
-from wav2clip.models.frontend import Frontend
+from wav2clip.models.frontend import Frontend, FrontendConfig
 from wav2clip.models.onnx_graph import activation_ranges, build_onnx
 
 CALIBRATION_SECONDS = 10.0
@@ -34,16 +34,18 @@ def calibrate(
         advance: called after each recording.
 
     Raises:
-        InputError: none of the recordings can be read.
+        InputError: none of the recordings can be read, or another architecture.
         MissingExtraError: ONNX is not installed.
     """
     config = checkpoint.config
+    if not isinstance(config.frontend, FrontendConfig):
+        raise InputError("8 bits are for the published architecture; this one has no use for them")
     frontend = Frontend(config.frontend)
 
     def spectrograms() -> Iterator[torch.Tensor]:
         for path in paths:
             try:
-                wave = _beginning(path, config.frontend.sample_rate)
+                wave = _beginning(path, frontend.config.sample_rate)
             except (Wav2ClipError, OSError) as error:
                 failed(path, str(error).removeprefix(f"{display(path)}: "))
             else:

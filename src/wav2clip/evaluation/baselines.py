@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from wav2clip.audio import windows
 from wav2clip.audio.io import Samples
-from wav2clip.embedding.embedder import Embeddings, Frames, Wav2CLIP
+from wav2clip.embedding.embedder import Frames, Wav2CLIP
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.models.checkpoint import AudioConfig, Checkpoint, fingerprint
-from wav2clip.models.encoder import AudioNetwork
 from wav2clip.models.frontend import Frontend, FrontendConfig
+from wav2clip.models.network import AudioNetwork
 
 RANDOM_SEED = 2021
 """The published code's seed."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wav2clip.embedding.embedder import Embeddings
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError
 from wav2clip.evaluation.caption_metrics import caption_scores, words
 from wav2clip.evaluation.features import Features

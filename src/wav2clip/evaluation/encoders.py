@@ -13,7 +13,8 @@ import numpy as np
 from wav2clip.audio.io import Recording, Samples, load_audio, source_name
 from wav2clip.downloads import offline
 from wav2clip.embedding import bulk
-from wav2clip.embedding.embedder import Embeddings, Frames, Wav2CLIP, load
+from wav2clip.embedding.embedder import Frames, Wav2CLIP, load
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.evaluation.baselines import RANDOM_SEED, LogMel, Mfcc, RandomEncoder
 from wav2clip.evaluation.published import PUBLISHED, missing_package
@@ -79,7 +80,7 @@ class Wav2ClipEncoder:
         inner = layer == "encoder"
         self.name = f"{model.name}:encoder" if inner else model.name
         self.fingerprint = f"{model.fingerprint}-encoder" if inner else model.fingerprint
-        self.dimension = model.config.encoder.planes[-1] if inner else model.dimension
+        self.dimension = model.config.encoder.features if inner else model.dimension
         self.sample_rate = model.sample_rate
 
     def embed(self, waves: Sequence[Samples]) -> Embeddings:

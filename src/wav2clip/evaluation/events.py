@@ -15,7 +15,7 @@ from scipy.ndimage import median_filter
 from torch import Tensor, nn
 
 from wav2clip.datasets.core import Event
-from wav2clip.embedding.embedder import Embeddings
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError
 from wav2clip.evaluation.event_metrics import THRESHOLDS, event_scores, psds
 from wav2clip.evaluation.features import Features

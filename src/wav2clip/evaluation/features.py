@@ -22,7 +22,7 @@ from wav2clip.audio.io import Samples, load_audio
 from wav2clip.datasets.core import Clip, Dataset, Problem, refuse
 from wav2clip.downloads import cache_folder
 from wav2clip.embedding.bulk import ahead
-from wav2clip.embedding.embedder import Embeddings
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import Wav2ClipError
 from wav2clip.evaluation.encoders import Encoder
 from wav2clip.files import atomic_path

@@ -25,8 +25,9 @@ from wav2clip.evaluation.encoders import Encoder, Wav2ClipEncoder
 from wav2clip.evaluation.probes import Outcome, over_folds, targets_of
 from wav2clip.evaluation.splits import Fold, Indices, hold_out
 from wav2clip.models.checkpoint import load_checkpoint
-from wav2clip.models.encoder import AudioNetwork
-from wav2clip.models.frontend import Frontend
+from wav2clip.models.frontend import Frontend, make_frontend
+from wav2clip.models.mel import MelFrontend
+from wav2clip.models.network import AudioNetwork
 from wav2clip.models.registry import locate
 
 _WORKERS = 2
@@ -59,11 +60,13 @@ class Settings:
 class Classifier(nn.Module):
     """Spectrogram, network and a linear layer: waveforms (batch, n) to logits (batch, classes)."""
 
-    def __init__(self, frontend: Frontend, network: AudioNetwork, classes: int) -> None:
+    def __init__(
+        self, frontend: Frontend | MelFrontend, network: AudioNetwork, classes: int
+    ) -> None:
         super().__init__()
         self.frontend = frontend
         self.network = network
-        self.head = nn.Linear(network.config.planes[-1], classes)
+        self.head = nn.Linear(network.config.features, classes)
 
     def forward(self, waves: Tensor) -> Tensor:
         with torch.no_grad():
@@ -107,7 +110,7 @@ def train_network(
         raise InputError(f"got {settings.start!r}, expected frozen, finetune or scratch")
     checkpoint = load_checkpoint(locate(encoder.model.name))
     targets = torch.from_numpy(targets_of(dataset))
-    frontend = Frontend(checkpoint.config.frontend)
+    frontend = make_frontend(checkpoint.config.frontend)
 
     def classify(fold: Fold, seen: Indices, seed: int) -> NDArray[np.int64]:
         if len(seen) == len(fold.pool):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from wav2clip.embedding.embedder import Embeddings
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.evaluation.metrics import average_precisions
 
 HIDDEN = (1024, 1024)

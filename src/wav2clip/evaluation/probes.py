@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from wav2clip.datasets.core import Dataset
-from wav2clip.embedding.embedder import Embeddings
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import DataError, InputError
 from wav2clip.evaluation import metrics
 from wav2clip.evaluation.mlp import fit_mlp

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wav2clip.embedding.embedder import Embeddings
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError, MissingExtraError
 from wav2clip.evaluation.encoders import Encoder, TextEncoder, Wav2ClipEncoder
 from wav2clip.models.space import unit

@@ -23,7 +23,7 @@ import torch
 from wav2clip.audio import windows
 from wav2clip.audio.io import Samples
 from wav2clip.downloads import offline
-from wav2clip.embedding.embedder import Embeddings
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError, MissingExtraError, RegistryError
 from wav2clip.evaluation.baselines import WindowEncoder
 from wav2clip.files import display

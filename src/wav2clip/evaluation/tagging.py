@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2clip.datasets.core import Dataset
-from wav2clip.embedding.embedder import Embeddings
+from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError
 from wav2clip.evaluation import metrics, mlp
 from wav2clip.evaluation.probes import INNER_PARTS

@@ -1,9 +1,9 @@
 """Weights on disk: the published layout, and the project's own.
 
 The published checkpoint is a flat dict of tensors saved by ``torch.save``. The project's own is a
-folder with ``model.safetensors`` and ``config.json``; the tensor names are the same, and the config
-carries dimensions, preprocessing, licence and provenance. Neither ever executes anything: ``.pt``
-files are read with ``weights_only=True``, and a file that needs more is refused.
+folder with ``model.safetensors`` and ``config.json``; the config carries architecture, dimensions,
+preprocessing, licence and provenance. Neither ever executes anything: ``.pt`` files are read with
+``weights_only=True``, and a file that needs more is refused.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ from torch import Tensor
 
 from wav2clip.errors import CheckpointError
 from wav2clip.files import atomic_path, display
-from wav2clip.models.encoder import AudioNetwork, EncoderConfig
-from wav2clip.models.frontend import FrontendConfig
+from wav2clip.models.encoder import EncoderConfig
+from wav2clip.models.frontend import AnyFrontendConfig, FrontendConfig
+from wav2clip.models.mel import MelConfig
+from wav2clip.models.network import ARCHITECTURES, AudioNetwork, NetworkConfig, architecture
 
 FORMAT = "wav2clip-audio/1"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+FRONTENDS: dict[str, type[AnyFrontendConfig]] = {"resnet18": FrontendConfig, "mobilenet": MelConfig}
+"""The preprocessing that belongs to each architecture."""
+
 _WINDOW = "audio_encoder.spectrogram.window"
 _MEAN = "audio_mean"
 _PREFIXES = ("audio_encoder.", "audio_transform.")
@@ -42,8 +47,8 @@ class AudioConfig:
     """What a checkpoint says about itself.
 
     Attributes:
-        frontend: preprocessing.
-        encoder: dimensions of the network.
+        frontend: preprocessing; its type belongs to the architecture.
+        encoder: dimensions of the network; its type is the architecture.
         space: name of the embedding space that it was distilled into.
         licence: SPDX identifier, or a sentence where there is none.
         provenance: free JSON: data, recipe, metrics, addresses.
@@ -53,8 +58,8 @@ class AudioConfig:
             convolutions; see :func:`wav2clip.models.onnx_graph.activation_ranges`.
     """
 
-    frontend: FrontendConfig = field(default_factory=FrontendConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    frontend: AnyFrontendConfig = field(default_factory=FrontendConfig)
+    encoder: NetworkConfig = field(default_factory=EncoderConfig)
     space: str = "clip-vit-b-32"
     licence: str = "unknown"
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -67,7 +72,7 @@ class Checkpoint:
     """A network that is ready to use, in evaluation mode, float32, on the CPU.
 
     Attributes:
-        network: residual network and projection.
+        network: encoder and projection.
         config: see :class:`AudioConfig`.
         mean: (dimension,) float32, mean of unit-length audio embeddings of the training data, or
             None where the checkpoint has none.
@@ -103,7 +108,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if path.is_dir():
         config, tensors = _read_config(path / CONFIG_FILE), _read_safetensors(path / WEIGHTS_FILE)
     else:
-        config, tensors = PUBLISHED, _read_torch(path)
+        config, tensors = PUBLISHED, read_tensors(path)
     _check_window(tensors.pop(_WINDOW, None), path)
     tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     mean = tensors.pop(_MEAN, None)
@@ -145,14 +150,14 @@ def save_checkpoint(
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
         temporary.chmod(0o644)  # safetensors makes it readable by its owner alone
-    document = {"format": FORMAT, **asdict(config)}
+    document = {"format": FORMAT, "architecture": architecture(config.encoder), **asdict(config)}
     with atomic_path(folder / CONFIG_FILE) as temporary:
         temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return folder
 
 
 def build_network(
-    config: EncoderConfig, tensors: Mapping[str, Tensor], name: str = "checkpoint"
+    config: NetworkConfig, tensors: Mapping[str, Tensor], name: str = "checkpoint"
 ) -> AudioNetwork:
     """A network in evaluation mode with these weights; names outside the network are left alone."""
     with torch.device("meta"):  # the weights come from the file: initialising them first is waste
@@ -178,9 +183,7 @@ def build_network(
             f"{name}: {len(missing) + len(wrong) + len(unknown)} tensors do not fit the Wav2CLIP "
             f"layout: {'; '.join(problems)}. Is it a Wav2CLIP audio checkpoint?"
         )
-    bad = [k for k, v in own.items() if v.is_floating_point() and not bool(v.isfinite().all())]
-    if bad:
-        raise CheckpointError(f"{name}: {bad[0]} holds NaN or infinity; the file is damaged")
+    check_finite(own, name)
     network.load_state_dict(own, assign=True)
     network.eval().requires_grad_(False)
     return network.channels_last()
@@ -198,7 +201,19 @@ def fingerprint(config: AudioConfig, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
+    """Raise :class:`CheckpointError` where a tensor holds NaN or infinity."""
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise CheckpointError(f"{name}: {key} holds NaN or infinity; the file is damaged")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a flat dict saved by ``torch.save``; nothing in the file is executed.
+
+    Raises:
+        CheckpointError: missing, damaged or unsafe file, or one without tensors.
+    """
     if not path.is_file():
         raise CheckpointError(
             f"{display(path)}: no such file; expected a .pt checkpoint or a folder with "
@@ -238,14 +253,20 @@ def _read_config(path: Path) -> AudioConfig:
         document = json.loads(path.read_text("utf-8"))
         if document.pop("format") != FORMAT:
             raise CheckpointError(f"{display(path)}: format is not {FORMAT}; update wav2clip?")
-        encoder: dict[str, Any] = document.pop("encoder")
-        encoder |= {"planes": tuple(encoder["planes"]), "blocks": tuple(encoder["blocks"])}
+        name = document.pop("architecture", "resnet18")  # the only one that format 1 began with
+        if name not in ARCHITECTURES:
+            raise CheckpointError(
+                f"{display(path)}: its architecture is {name!r}, this version knows "
+                f"{', '.join(ARCHITECTURES)}; update wav2clip?"
+            )
+        dimensions = document.pop("encoder").items()
+        encoder: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in dimensions}
         if ranges := document.get("activation_ranges"):
             pairs = {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
             document["activation_ranges"] = pairs
         return AudioConfig(
-            frontend=FrontendConfig(**document.pop("frontend")),
-            encoder=EncoderConfig(**encoder),
+            frontend=FRONTENDS[name](**document.pop("frontend")),
+            encoder=ARCHITECTURES[name](**encoder),
             **document,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

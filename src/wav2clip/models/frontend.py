@@ -1,4 +1,4 @@
-"""From a waveform to the picture that the encoder sees: a standardised log power spectrogram.
+"""The published front end: from a waveform at 16 kHz to its standardised log power spectrogram.
 
 Constants are those of the published implementation (Wu et al., ICASSP 2022, arXiv 2110.11499, and
 its code release): 16 kHz, a 512-point FFT, hop 353, log(S + 1e-7), division by (std + 1e-9).
@@ -12,6 +12,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from wav2clip.models.mel import MelConfig, MelFrontend
 
 Standardize = Literal["recording", "batch"]
 
@@ -47,6 +49,14 @@ class FrontendConfig:
     def columns(self, samples: int) -> int:
         """Columns of the spectrogram of ``samples`` samples: ``1 + n // hop_length``."""
         return 1 + max(samples, self.min_samples) // self.hop_length
+
+
+AnyFrontendConfig = FrontendConfig | MelConfig
+
+
+def make_frontend(config: AnyFrontendConfig) -> Frontend | MelFrontend:
+    """The front end with these settings, whose type says which."""
+    return MelFrontend(config) if isinstance(config, MelConfig) else Frontend(config)
 
 
 @dataclass(frozen=True)

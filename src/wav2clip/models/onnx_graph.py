@@ -1,6 +1,6 @@
 """The network as an ONNX graph, in float32 or with 8-bit convolutions, with or without front end.
 
-Built node by node: twenty convolutions need no tracing, so a graph is there in a fraction of a
+Built node by node: a few dozen convolutions need no tracing, so a graph is there in a fraction of a
 second, its tensors have names that can be relied on, and it does not change with the version of an
 exporter. Needs the extra ``onnx``.
 
@@ -25,7 +25,16 @@ from torch import Tensor, nn
 
 from wav2clip import __version__
 from wav2clip.errors import InputError, MissingExtraError
-from wav2clip.models.encoder import AudioNetwork, BasicBlock
+from wav2clip.models.encoder import BasicBlock, ResNet
+from wav2clip.models.frontend import FrontendConfig
+from wav2clip.models.mobilenet import (
+    ClassProjection,
+    ConvNorm,
+    Excitation,
+    InvertedResidual,
+    MobileNet,
+)
+from wav2clip.models.network import AudioNetwork
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -62,22 +71,32 @@ def build_onnx(
         config: goes into the metadata, with the fingerprint, as JSON.
         frontend: whether the input is ``waveform`` (batch, samples), in [-1, 1] at the model's
             rate, at least ``min_samples`` long, and every row is standardised alone; otherwise it
-            is ``spectrogram`` (batch, bins, columns), standardised.
-        ranges: of :func:`activation_ranges`, for 8-bit convolutions; None for float32.
+            is ``spectrogram`` (batch, bins, frames), as the front end gives it. For the published
+            architecture alone.
+        ranges: of :func:`activation_ranges`, for 8-bit convolutions; None for float32. For the
+            published architecture alone.
         fingerprint: of the checkpoint.
 
     Returns:
         A model with the outputs ``embedding`` (batch, dimension), ``features`` (batch, planes) and
         ``feature_map`` (batch, planes, rows, columns). A runtime computes what is asked for.
+
+    Raises:
+        InputError: ``frontend`` or ``ranges`` for another architecture.
+        MissingExtraError: ONNX is not installed.
     """
+    if isinstance(network.audio_encoder, MobileNet) and (frontend or ranges is not None):
+        raise InputError(
+            "graphs with the front end inside, or with 8 bits, are for the published architecture"
+        )
     graph = _Graph(network, ranges)
     if frontend:
         graph.add_frontend(config)
     graph.add_encoder()
     graph.outputs = {
         EMBEDDING: ["batch", config.encoder.dimension],
-        FEATURES: ["batch", config.encoder.planes[-1]],
-        FEATURE_MAP: ["batch", config.encoder.planes[-1], "map_rows", "map_columns"],
+        FEATURES: ["batch", config.encoder.features],
+        FEATURE_MAP: ["batch", config.encoder.features, "map_rows", "map_columns"],
     }
     metadata = {
         "producer": f"wav2clip {__version__}",
@@ -196,15 +215,50 @@ class _Graph:
         """From ``spectrogram`` to the three outputs."""
         encoder = self._network.audio_encoder
         x = self.node("Unsqueeze", SPECTROGRAM, self.constant("channel", np.array([1])))
+        if isinstance(encoder, ResNet):
+            x = self._resnet(x, encoder)
+        else:
+            for name, layer in encoder.features.named_children():
+                assert isinstance(layer, (ConvNorm, InvertedResidual))
+                x = self._mobile(x, f"features.{name}", layer)
+        x = self.node("Identity", x, name=FEATURE_MAP)
+        x = self.node("ReduceMean", x, axes=[2, 3], keepdims=0, name=FEATURES)
+        self._projection(x)
+
+    def _resnet(self, x: str, encoder: ResNet) -> str:
         x = self.node("Conv", x, *self._weights("conv1", encoder.conv1), **_shape(encoder.conv1))
         x = self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         x = self.activation(self.node("Relu", x), _FIRST)
         blocks = [(n, m) for n, m in encoder.named_modules() if isinstance(m, BasicBlock)]
         for name, block in blocks:
             x = self._block(x, name, block)
-        x = self.node("Identity", x, name=FEATURE_MAP)
-        x = self.node("ReduceMean", x, axes=[2, 3], keepdims=0, name=FEATURES)
-        self._projection(x)
+        return x
+
+    def _mobile(self, x: str, name: str, layer: ConvNorm | InvertedResidual) -> str:
+        """A convolution with its activation, or an inverted residual block of them."""
+        if isinstance(layer, ConvNorm):
+            y = self.node("Conv", x, *self._weights(name, layer[0]), **_shape(layer[0]))
+            return y if len(layer) < 3 else self._activate(y, layer[2])
+        y = x
+        for index, part in layer.block.named_children():
+            own = f"{name}.block.{index}"
+            if isinstance(part, Excitation):
+                y = self._excite(y, own, part)
+            else:
+                assert isinstance(part, ConvNorm)
+                y = self._mobile(y, own, part)
+        return self.node("Add", x, y) if layer.shortcut else y
+
+    def _excite(self, x: str, name: str, layer: Excitation) -> str:
+        y = self.node("ReduceMean", x, axes=[2, 3], keepdims=0)
+        y = self.node("Relu", self._linear(y, f"{name}.fc1", layer.layers["fc1"]))
+        y = self.node("Sigmoid", self._linear(y, f"{name}.fc2", layer.layers["fc2"]))
+        return self.node(
+            "Mul", x, self.node("Unsqueeze", y, self.constant("plane", np.array([2, 3])))
+        )
+
+    def _activate(self, x: str, module: nn.Module) -> str:
+        return self.node("HardSwish" if isinstance(module, nn.Hardswish) else "Relu", x)
 
     def add_frontend(self, config: AudioConfig) -> None:
         """From ``waveform`` to ``spectrogram``: see :class:`wav2clip.models.frontend.Frontend`.
@@ -212,6 +266,7 @@ class _Graph:
         The Fourier transform is a convolution with windowed cosines and sines.
         """
         front = config.frontend
+        assert isinstance(front, FrontendConfig)
         edge, bins = front.n_fft // 2, front.bins
         window = torch.hann_window(front.n_fft, dtype=torch.float64).numpy()
         angle = 2 * np.pi / front.n_fft * np.outer(np.arange(bins), np.arange(front.n_fft))
@@ -305,17 +360,24 @@ class _Graph:
         return self.node("DequantizeLinear", self.constant(name, whole), scale, zero, axis=0)
 
     def _projection(self, features: str) -> None:
-        if self._network.audio_transform is None:
+        transform = self._network.audio_transform
+        if transform is None:
             self.node("Identity", features, name=EMBEDDING)
-            return
-        layers = self._network.audio_transform.sequential
-        x = features
-        for index, (layer, name) in enumerate([(layers[0], ""), (layers[3], EMBEDDING)]):
-            assert isinstance(layer, nn.Linear)
-            weight = self.constant(f"projection.{index}.weight", layer.weight.detach().numpy())
-            bias = self.constant(f"projection.{index}.bias", layer.bias.detach().numpy())
-            x = self.node("Gemm", x, weight, bias, transB=1, name=name)
-            x = x if name else self.node("Relu", x)
+        elif isinstance(transform, ClassProjection):
+            x = self._linear(features, "projection.0", transform.classifier[0])
+            x = self._linear(self.node("HardSwish", x), "projection.1", transform.classifier[3])
+            self._linear(self.node("Sigmoid", x), "projection.2", transform.names, EMBEDDING)
+        else:
+            x = self._linear(features, "projection.0", transform.sequential[0])
+            self._linear(self.node("Relu", x), "projection.1", transform.sequential[3], EMBEDDING)
+
+    def _linear(self, x: str, name: str, layer: nn.Module | Tensor, output: str = "") -> str:
+        assert isinstance(layer, nn.Linear)
+        parameters = [(f"{name}.weight", layer.weight)]
+        if layer.bias is not None:
+            parameters.append((f"{name}.bias", layer.bias))
+        names = [self.constant(n, p.detach().numpy()) for n, p in parameters]
+        return self.node("Gemm", x, *names, transB=1, name=output)
 
     def _size(self, x: str, axis: int) -> str:
         """Length of an axis, as a float."""
@@ -328,4 +390,8 @@ def _shape(module: nn.Module) -> dict[str, Any]:
     """Strides and padding of a convolution, as attributes."""
     assert isinstance(module, nn.Conv2d)
     rows, columns = (int(p) for p in module.padding)
-    return {"strides": list(module.stride), "pads": [rows, columns, rows, columns]}
+    return {
+        "strides": list(module.stride),
+        "pads": [rows, columns, rows, columns],
+        "group": module.groups,
+    }

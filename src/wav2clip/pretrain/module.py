@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from wav2clip.errors import TrainingError
-from wav2clip.models.encoder import AudioNetwork
 from wav2clip.models.frontend import Frontend
+from wav2clip.models.network import AudioNetwork
 from wav2clip.pretrain.augment import Augment, Batch, waveform
 from wav2clip.pretrain.config import FitConfig
 from wav2clip.pretrain.data import Labels
