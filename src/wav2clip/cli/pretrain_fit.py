@@ -17,6 +17,7 @@ COLUMNS = {
     "validation/R@10": "R@10",
     "validation/median_rank": "median rank",
     "validation/accuracy": "accuracy",
+    "validation/tagger_mAP": "tagger mAP",
 }
 
 

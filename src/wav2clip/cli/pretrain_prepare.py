@@ -1,4 +1,4 @@
-"""`wav2clip pretrain prepare`: from videos or captioned sounds to shards for training."""
+"""`wav2clip pretrain prepare`: from videos or sounds to shards for training."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ def prepare(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A folder of videos, or a .csv or .jsonl file with the columns audio or video, "
-            "and captions, caption, label or image; source and split are optional.",
+            help="A folder of videos (with --tagger: of any sounds), or a .csv or .jsonl file with "
+            "the columns audio or video, and captions, caption, label or image; source and split "
+            "are optional.",
             show_default=False,
         ),
     ],
@@ -24,6 +25,36 @@ def prepare(
     teacher: Annotated[
         str, typer.Option(help='The frozen CLIP: "builtin", a name on the hub, or a folder.')
     ] = "builtin",
+    tagger: Annotated[
+        str | None,
+        typer.Option(
+            help="A second teacher that listens: weights of EfficientAT, by name or path. Clips "
+            "then need neither words nor pictures.",
+            show_default=False,
+        ),
+    ] = None,
+    tagger_phrases: Annotated[
+        Path | None,
+        typer.Option(
+            help="A .csv file with the columns class and phrases (separated by ;): what to call "
+            "the tagger's classes. It may change when the command is given again.",
+            show_default="their names",
+        ),
+    ] = None,
+    sample_rate: Annotated[
+        int | None,
+        typer.Option(
+            help="Hz of the sound in the shards: what the network to be trained hears.",
+            show_default="the tagger's, or 16000",
+        ),
+    ] = None,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Let the teacher look at pictures and frames, or take a video for its sound.",
+        ),
+    ] = True,
     frame_rate: Annotated[
         float, typer.Option(help="Frames per second of a video that the teacher sees.")
     ] = 1.0,
@@ -55,26 +86,38 @@ def prepare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
-    """Turn videos or captioned sounds into shards that `wav2clip pretrain fit` reads.
+    """Turn videos or sounds into shards that `wav2clip pretrain fit` reads.
 
-    The teacher looks at every clip once, here, and never again while training. A run that was
-    stopped goes on where it stopped when the same command is given again. Files that cannot be
-    used are skipped and listed; the exit code is then 1.
+    The teachers look at and listen to every clip once, here, and never again while training. A run
+    that was stopped goes on where it stopped when the same command is given again. Files that
+    cannot be used are skipped and listed; the exit code is then 1.
 
     Example: `wav2clip pretrain prepare videos --out shards --frame-rate 1`
 
     Example: `wav2clip pretrain prepare clips.csv --out s --teacher openai/clip-vit-base-patch16`
+
+    Example: `wav2clip pretrain prepare recordings --out shards --tagger mn04_as_mAP_432.pt`
     """
     from wav2clip.cli import console
+    from wav2clip.models.tagger import load_tagger
     from wav2clip.models.towers import load_towers
     from wav2clip.pretrain.pairs import PrepareSettings
     from wav2clip.pretrain.pairs import prepare as prepare_pairs
 
-    settings = PrepareSettings(seconds, frame_rate, validation, shard_samples)
+    settings = PrepareSettings(
+        seconds, frame_rate, validation, shard_samples, sample_rate, pictures
+    )
     with _ProgressBars() as progress:
-        towers = load_towers(teacher, device=device)
         manifest = prepare_pairs(
-            source, out, towers, settings, genuine_text or (), workers, progress
+            source,
+            out,
+            load_towers(teacher, device=device),
+            settings,
+            genuine_text or (),
+            workers,
+            progress,
+            tagger=None if tagger is None else load_tagger(tagger),
+            phrases=tagger_phrases,
         )
     if as_json:
         console.print_json(manifest.to_json())
@@ -93,8 +136,10 @@ def _summary(out: Path, manifest: Manifest) -> str:
     ]
     lines += [
         f"teacher: {teacher.name} {teacher.fingerprint}, {teacher.space}, {teacher.dimension}-d",
-        f"written to {out}",
     ]
+    if tagger := manifest.tagger:
+        lines.append(f"tagger: {tagger.name} {tagger.fingerprint}, {len(tagger.labels)} classes")
+    lines.append(f"written to {out}, {manifest.sample_rate} Hz")
     return "\n".join(lines)
 
 

@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from wav2clip.errors import InputError
 from wav2clip.files import display
-from wav2clip.models.encoder import EncoderConfig
+from wav2clip.models.checkpoint import FRONTENDS
+from wav2clip.models.frontend import AnyFrontendConfig
+from wav2clip.models.network import ARCHITECTURES, NetworkConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -29,17 +31,56 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class NetworkSettings(Section):
-    """Dimensions of the audio network; see :class:`wav2clip.models.encoder.EncoderConfig`."""
+_OF_ONE = {"resnet18": ("planes", "blocks"), "mobilenet": ("width", "hidden", "classes")}
+"""Settings that one architecture alone has."""
 
+
+class NetworkSettings(Section):
+    """The audio network, its dimensions, and what it starts from.
+
+    Attributes:
+        architecture: it also decides the front end and its sample rate.
+        planes, blocks: of ``resnet18``, see :class:`wav2clip.models.encoder.EncoderConfig`.
+        width, hidden, classes: of ``mobilenet``, see
+            :class:`wav2clip.models.mobilenet.MobileNetConfig`.
+        projection, dropout: of both.
+        init: what the weights start from: the folder of a checkpoint, or a tagger by name or path,
+            whose probabilities times the centred text embeddings of its classes are then the first
+            embeddings. Null for random weights.
+        frozen_batch_norm: batch norms keep the statistics that they start with. It is for networks
+            that start from weights: those of a batch of short, changed crops are others.
+    """
+
+    architecture: Literal["resnet18", "mobilenet"] = "resnet18"
     planes: tuple[Count, Count, Count, Count] = (64, 128, 256, 512)
     blocks: tuple[Count, Count, Count, Count] = (2, 2, 2, 2)
+    width: Positive = 0.4
+    hidden: Count = 512
+    classes: Count = 527
     projection: Count | None = 512
     dropout: Share = 0.1
+    init: str | None = None
+    frozen_batch_norm: bool = False
 
-    def encoder(self) -> EncoderConfig:
-        """The same as the encoder takes it."""
-        return EncoderConfig(**self.model_dump())
+    @model_validator(mode="after")
+    def _fits_architecture(self) -> NetworkSettings:
+        others = [n for kind, names in _OF_ONE.items() if kind != self.architecture for n in names]
+        wrong = [n for n in others if getattr(self, n) != type(self).model_fields[n].default]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: no setting of the {self.architecture}")
+        if self.frozen_batch_norm and self.init is None:
+            raise ValueError("frozen_batch_norm needs weights to start from; set init")
+        return self
+
+    def encoder(self) -> NetworkConfig:
+        """The dimensions as the network takes them."""
+        names = (*_OF_ONE[self.architecture], "projection", "dropout")
+        dimensions: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return ARCHITECTURES[self.architecture](**dimensions)
+
+    def frontend(self) -> AnyFrontendConfig:
+        """The front end that belongs to the architecture."""
+        return FRONTENDS[self.architecture]()
 
 
 class Stage(Section):
@@ -58,7 +99,8 @@ class DataSettings(Section):
         pad: clips that are shorter than the crop are repeated, or put at a random place in silence,
             or either at random.
         balance: a clip is drawn with a probability in proportion to (clips of its label) **
-            -balance. 0 draws every clip once per epoch, 1 draws every label equally often.
+            -balance. 0 draws every clip once per epoch, 1 draws every label equally often. For a
+            clip without a label the class counts of which the tagger is surest.
         epoch_clips: clips of an epoch; by default as many as there are.
         cache_gib: decoded 16-bit sound is kept in memory up to this size, else read as a stream.
         shuffle_buffer: clips among which a stream is shuffled, beside the order of the shards.
@@ -66,6 +108,8 @@ class DataSettings(Section):
         validation_split: split of the shards to validate on. Where there is none, the last
             ``validation_clips`` of the training split are held out, as in the paper.
         validation_seconds: clips are cut to this length, from their beginning.
+        tags: what the tagger is taken to hear in a crop: what it heard in the seconds that the crop
+            overlaps, or what it heard in the whole clip.
     """
 
     batch_size: Annotated[int, Field(ge=2)] = 128
@@ -79,6 +123,7 @@ class DataSettings(Section):
     validation_split: str = "validation"
     validation_clips: Count = 500
     validation_seconds: Positive = 10.0
+    tags: Literal["seconds", "clip"] = "seconds"
 
     def seconds(self, epoch: int) -> float:
         """Length of the crops in an epoch, counted from 0."""
@@ -94,27 +139,51 @@ class AugmentSettings(Section):
 
     Attributes:
         speed: the sound is resampled by up to 2 ** speed, faster or slower, pitch included.
+        short: probability that no more than a short piece of a crop is sound; its length is drawn
+            between ``shortest`` seconds and the crop's, evenly in the logarithm, and the rest is
+            filled as ``data.pad`` says.
+        shortest: seconds.
         mix: probability that a clip gets another one of its batch mixed in, its targets too.
         mix_share: largest share of that other clip, in amplitude after both are made equally loud.
+        mix_audible_db: level relative to the clip at which the other one is heard, so that its
+            classes (of the tagger) are the mixture's too.
         reverb: probability of an artificial room (exponentially decaying noise, 0.1 to 0.8 s).
         noise_db: probability 1/2 of white noise at a level drawn from this range, dB relative to
             the clip; null leaves it out.
-        equalise_db: standard deviation of a random filter's gain at six points from 0 to 8 kHz.
+        equalise_db: standard deviation of a random filter's gain at six points from 0 to half the
+            sample rate.
+        band_limit: probability that nothing is left above one of the frequencies ``cut_offs``.
+        cut_offs: Hz, the bandwidths of archives: half of common sample rates, and of codecs.
+        codec: probability of noise as a codec of few bits leaves it, see
+            :meth:`wav2clip.pretrain.augment.Augment.quantise`.
+        level_db: every clip's peak is brought to a level drawn from this range, dB below full
+            scale; null leaves levels as they are.
         mask_bands, mask_bins: number and largest height of masked frequency bands (SpecAugment,
-            Park et al. 2019, arXiv 1904.08779); masks follow the standardisation, so they hold 0.
+            Park et al. 2019, arXiv 1904.08779); masks hold the mean of the spectrogram.
         mask_spans, mask_share: number and largest share of the columns of masked spans of time.
     """
 
     speed: NotNegative = 0.0
+    short: Share = 0.0
+    shortest: Positive = 0.1
     mix: Share = 0.0
     mix_share: Annotated[float, Field(gt=0, le=0.5)] = 0.5
+    mix_audible_db: Annotated[float, Field(le=0)] = -20.0
     reverb: Share = 0.0
     noise_db: tuple[float, float] | None = None
     equalise_db: NotNegative = 0.0
+    band_limit: Share = 0.0
+    cut_offs: Annotated[tuple[Positive, ...], Field(min_length=1)] = (4e3, 5.5e3, 8e3, 11e3, 16e3)
+    codec: Share = 0.0
+    level_db: tuple[Annotated[float, Field(le=0)], Annotated[float, Field(le=0)]] | None = None
     mask_bands: Annotated[int, Field(ge=0)] = 0
     mask_bins: Count = 40
     mask_spans: Annotated[int, Field(ge=0)] = 0
     mask_share: Share = 0.25
+
+
+TAGGER_LOSSES = ("tagger_loss", "tagger_text_loss", "tagger_features_loss")
+LOSSES = ("clip_loss", "clip_loss_i", "clip_loss_x", "labels_loss", *TAGGER_LOSSES)
 
 
 class LossSettings(Section):
@@ -122,11 +191,16 @@ class LossSettings(Section):
 
     Attributes:
         clip_loss, clip_loss_i, clip_loss_x, labels_loss: see :mod:`wav2clip.pretrain.losses`.
+        tagger_loss, tagger_text_loss, tagger_features_loss: see
+            :mod:`wav2clip.pretrain.tagger_losses`; they need shards that a tagger has heard.
+        tagger_power: exponent of the probabilities in ``tagger_text_loss``; below 1 lifts classes
+            that are heard faintly.
         class_aware: two clips of one label are no negatives of each other.
         temperature: start of the learnable scale is ``log(1 / temperature)``.
         learn_scale: off keeps the scale where it starts.
-        centre: subtract the mean of the training targets from the targets. The text embeddings of
-            CLIP share a large common part that says nothing about the sound.
+        centre: subtract the mean of the training targets from the targets (the mean of the
+            tagger's classes where there is a tagger and no picture). The text embeddings of CLIP
+            share a large common part that says nothing about the sound.
         smoothing: share of the target that ``labels_loss`` spreads over all labels.
     """
 
@@ -134,6 +208,10 @@ class LossSettings(Section):
     clip_loss_i: NotNegative = 0.0
     clip_loss_x: NotNegative = 0.0
     labels_loss: NotNegative = 0.0
+    tagger_loss: NotNegative = 0.0
+    tagger_text_loss: NotNegative = 0.0
+    tagger_features_loss: NotNegative = 0.0
+    tagger_power: Positive = 1.0
     class_aware: bool = True
     temperature: Positive = 0.07
     learn_scale: bool = True
@@ -148,8 +226,7 @@ class LossSettings(Section):
 
     def weights(self) -> dict[str, float]:
         """Name and weight of the losses that take part."""
-        names = ("clip_loss", "clip_loss_i", "clip_loss_x", "labels_loss")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        return {name: getattr(self, name) for name in LOSSES if getattr(self, name)}
 
 
 class OptimiserSettings(Section):
@@ -160,6 +237,10 @@ class OptimiserSettings(Section):
             gain, not below ``floor``; ``cosine`` falls to ``floor`` over the whole run.
         warmup: share of the run's steps over which ``cosine`` and ``constant`` rise from 0.
         clip_norm: largest norm of the gradient; null leaves it as it is.
+        trunk_scale: factor on the learning rate of the encoder, below the projection: weights that
+            it starts from need smaller steps than a projection that is new.
+        freeze_epochs: the encoder's weights stay as they are for so many epochs (not with
+            ``plateau``).
     """
 
     learning_rate: Positive = 1e-3
@@ -170,6 +251,14 @@ class OptimiserSettings(Section):
     floor: NotNegative = 1e-6
     warmup: Share = 0.0
     clip_norm: Positive | None = None
+    trunk_scale: NotNegative = 1.0
+    freeze_epochs: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _can_freeze(self) -> OptimiserSettings:
+        if self.freeze_epochs and self.schedule == "plateau":
+            raise ValueError("freeze_epochs needs the schedule cosine or constant")
+        return self
 
 
 class RunSettings(Section):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,22 +17,29 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
 from wav2clip.errors import DataError
 from wav2clip.files import display
-from wav2clip.pretrain.augment import Batch
-from wav2clip.pretrain.config import FitConfig
+from wav2clip.pretrain.batch import Batch
+from wav2clip.pretrain.classes import read_classes
+from wav2clip.pretrain.config import TAGGER_LOSSES, AugmentSettings, FitConfig
+from wav2clip.pretrain.hearing import heard_between
 from wav2clip.pretrain.shards import (
-    SAMPLE_RATE,
     Manifest,
     Sample,
+    TaggerRecord,
+    Tags,
     iterate,
     read_manifest,
     read_shard,
 )
 
 Rng = np.random.Generator
+
+STRETCH = 1.05
+"""How much longer than its shortest clip a batch of whole clips may be."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +51,46 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """The classes of the tagger that heard a corpus, and what it heard on average.
+
+    Attributes:
+        names: in the order of the probabilities.
+        bank: (k, d) float32, unit length: the text embedding of each class.
+        prior: (k,) float32, mean probability over the training clips.
+        feature_mean, feature_std: (f,) float32, of its features over the training clips.
+    """
+
+    names: tuple[str, ...]
+    bank: NDArray[np.float32]
+    prior: NDArray[np.float32]
+    feature_mean: NDArray[np.float32]
+    feature_std: NDArray[np.float32]
+
+    def centred(self) -> NDArray[np.float32]:
+        """(k, d) unit rows: the bank without what all its rows share."""
+        rows = self.bank - self.bank.mean(axis=0)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+@dataclass(frozen=True)
 class Labels:
-    """The classes of a corpus.
+    """What is known of the sounds of a corpus: their labels, and the classes of its tagger.
 
     Attributes:
         names: sorted; a clip's label is an index into them, -1 where it has none.
         bank: (labels, d) float32, unit length: the mean embedding of each label's clips.
         clips: (labels,) how many training clips have the label.
-        mean: (d,) float32, mean of all clips' embeddings, each label counted once if there are any.
+        mean: (d,) float32: mean of all clips' embeddings, each label counted once if there are any;
+            of the tagger's classes where there is a tagger and no target is a picture's.
+        classes: of the tagger, if there is one.
     """
 
     names: tuple[str, ...]
     bank: NDArray[np.float32]
     clips: NDArray[np.int64]
     mean: NDArray[np.float32]
+    classes: Classes | None = None
 
     def index(self, label: str | None) -> int:
         """Position of a label; -1 for none and for one that training has never seen."""
@@ -69,11 +103,15 @@ class Labels:
 
 @dataclass(frozen=True)
 class Item:
-    """A clip without its crop: 16-bit sound, the teacher's embeddings (m, d), its label."""
+    """A clip without its crop: 16-bit sound, CLIP's embeddings (m, d), its label, its tags.
+
+    Of a clip that CLIP has not seen, m is 1 and the row NaN; the same holds for the tags.
+    """
 
     audio: NDArray[np.int16]
     targets: NDArray[np.float32]
     label: str | None
+    tags: Tags
 
 
 @dataclass(frozen=True)
@@ -105,63 +143,118 @@ def load_corpus(folder: str | Path, config: FitConfig) -> Corpus:
             too few clips for one batch.
     """
     settings = config.data
-    manifest = read_manifest(folder, config.network.encoder().dimension)
-    total = manifest.samples("train")
-    held_out = 0
-    if manifest.samples(settings.validation_split) == 0:
-        held_out = min(settings.validation_clips, total // 5)
-    clips = total - held_out
+    rate = config.network.frontend().sample_rate
+    manifest = read_manifest(folder, config.network.encoder().dimension, rate)
+    _check_tagger(Path(folder), manifest, config)
+    held_out = _held_out(manifest, config)
+    clips = manifest.samples("train") - held_out
     if clips < settings.batch_size:
         raise DataError(
             f"{display(folder)}: {clips} training clips are fewer than one batch of "
             f"{settings.batch_size}; prepare more, or set data.batch_size"
         )
-    fits = manifest.hours("train") * 3600 * SAMPLE_RATE * 2 <= settings.cache_gib * 2**30
+    fits = manifest.hours("train") * 3600 * rate * 2 <= settings.cache_gib * 2**30
     if settings.balance and not fits:
         raise DataError(
             "data.balance needs the clips in memory, and they are larger than data.cache_gib = "
             f"{settings.cache_gib:g}; raise the one or set the other to 0"
         )
     cached: list[Item] = []
-    tally = _Tally()
+    tally = _Tally(manifest.teacher.dimension)
     stream = iterate(folder, "train")
     for sample in itertools.islice(stream, clips):
         tally.add(sample)
         if fits:
-            cached.append(_item(sample))
+            cached.append(item_of(sample, manifest))
     rest = stream if held_out else iterate(folder, settings.validation_split)
-    validation = [_item(sample, settings.validation_seconds) for sample in rest]
-    labels = tally.labels()
+    validation = [item_of(sample, manifest, settings.validation_seconds) for sample in rest]
+    labels = tally.labels(Path(folder), manifest.tagger)
     return Corpus(Path(folder), manifest, clips, cached if fits else None, validation, labels)
 
 
-def _item(sample: Sample, seconds: float | None = None) -> Item:
-    end = None if seconds is None else max(1, int(seconds * SAMPLE_RATE))
-    return Item(sample.audio[:end], sample.targets, sample.label)
+def _held_out(manifest: Manifest, config: FitConfig) -> int:
+    """Training clips to validate on, where there is no split for it."""
+    if manifest.samples(config.data.validation_split):
+        return 0
+    return min(config.data.validation_clips, manifest.samples("train") // 5)
+
+
+def _check_tagger(folder: Path, manifest: Manifest, config: FitConfig) -> None:
+    asked = [name for name in TAGGER_LOSSES if name in config.loss.weights()]
+    if asked and manifest.tagger is None:
+        raise DataError(
+            f"no tagger has heard the shards in {display(folder)}, which loss.{asked[0]} needs; "
+            "prepare them again with --tagger"
+        )
+
+
+def item_of(sample: Sample, manifest: Manifest, seconds: float | None = None) -> Item:
+    """A sample as training takes it, cut to its first ``seconds``."""
+    audio, targets, tags = sample.audio, sample.targets, sample.tags
+    if tags is None:
+        k, f = (0, 0)
+        if manifest.tagger is not None:
+            k, f = len(manifest.tagger.labels), manifest.tagger.features
+        tags = Tags(np.full((1, k), np.nan, np.float16), np.full((1, f), np.nan, np.float16))
+    if seconds is not None:
+        audio = audio[: max(1, int(seconds * sample.sample_rate))]
+        tags = heard_between(tags, 0, len(audio) / sample.sample_rate, sample.seconds)
+    if not len(targets):
+        targets = np.full((1, manifest.teacher.dimension), np.nan, np.float32)
+    return Item(audio, targets, sample.label, tags)
 
 
 class _Tally:
     """Sums over the training clips, from which :class:`Labels` follow."""
 
-    def __init__(self) -> None:
+    def __init__(self, dimension: int) -> None:
+        self.dimension, self.pictures, self.heard = dimension, False, 0
         self.sums: dict[str | None, NDArray[np.float64]] = {}
         self.counts: dict[str | None, int] = {}
+        self.probabilities: NDArray[np.float64] | float = 0.0
+        self.features: NDArray[np.float64] | float = 0.0
+        self.squares: NDArray[np.float64] | float = 0.0
 
     def add(self, sample: Sample) -> None:
-        mean = sample.targets.mean(axis=0, dtype=np.float64)
-        self.sums[sample.label] = self.sums.get(sample.label, 0) + mean
-        self.counts[sample.label] = self.counts.get(sample.label, 0) + 1
+        if sample.tags is not None:
+            self.heard += 1
+            features = sample.tags.features[0].astype(np.float64)
+            self.probabilities += sample.tags.probabilities[0].astype(np.float64)
+            self.features += features
+            self.squares += features**2
+        if len(sample.targets):
+            self.pictures |= sample.kind == "image"
+            mean = sample.targets.mean(axis=0, dtype=np.float64)
+            self.sums[sample.label] = self.sums.get(sample.label, 0) + mean
+            self.counts[sample.label] = self.counts.get(sample.label, 0) + 1
 
-    def labels(self) -> Labels:
+    def labels(self, folder: Path, tagger: TaggerRecord | None) -> Labels:
         names = sorted(name for name in self.sums if name is not None)
         counts = np.array([self.counts[name] for name in names], np.int64)
-        dimension = len(next(iter(self.sums.values())))
-        bank = np.array([self.sums[name] for name in names]).reshape(len(names), dimension)
+        bank = np.array([self.sums[name] for name in names]).reshape(len(names), self.dimension)
         bank /= np.maximum(np.linalg.norm(bank, axis=1, keepdims=True), 1e-12)
-        unlabelled = self.sums.get(None), self.counts.get(None, 0)
-        parts = [*bank] + ([unlabelled[0]] if unlabelled[0] is not None else [])
-        mean = np.sum(parts, axis=0) / (len(bank) + unlabelled[1])
-        return Labels(tuple(names), bank.astype(np.float32), counts, mean.astype(np.float32))
+        classes = self._classes(folder, tagger)
+        if classes is not None and not self.pictures:
+            mean = classes.bank.mean(axis=0)
+        else:
+            unlabelled = self.sums.get(None), self.counts.get(None, 0)
+            parts = [*bank] + ([unlabelled[0]] if unlabelled[0] is not None else [])
+            total = np.sum([np.zeros(self.dimension), *parts], axis=0)
+            mean = total / max(1, len(bank) + unlabelled[1])
+        return Labels(
+            tuple(names), bank.astype(np.float32), counts, mean.astype(np.float32), classes
+        )
+
+    def _classes(self, folder: Path, tagger: TaggerRecord | None) -> Classes | None:
+        if tagger is None:
+            return None
+        count = max(1, self.heard)
+        mean = np.zeros(tagger.features) + self.features / count
+        std = np.sqrt(np.maximum(self.squares / count - mean**2, 0))
+        prior = np.zeros(len(tagger.labels)) + self.probabilities / count
+        numbers = (prior, mean, std)
+        bank = read_classes(folder, tagger, self.dimension)
+        return Classes(tagger.labels, bank, *(x.astype(np.float32) for x in numbers))
 
 
 @dataclass(frozen=True)
@@ -206,37 +299,67 @@ class EpochSampler(Sampler[Draw]):
 def _weights(corpus: Corpus, balance: float) -> NDArray[np.float64] | None:
     if not balance or corpus.cached is None:
         return None
-    sizes = np.append(corpus.labels.clips, 1)  # the last, index -1, is for clips without a label
-    own = np.array([corpus.labels.index(item.label) for item in corpus.cached])
-    weights = sizes[own].astype(np.float64) ** -balance
+    groups = [_group(item) for item in corpus.cached]
+    sizes = Counter(groups)
+    weights = np.array([1.0 if group is None else sizes[group] ** -balance for group in groups])
     return np.asarray(weights / weights.sum())
+
+
+def _group(item: Item) -> str | int | None:
+    """What a clip is counted with: its label, else the class of which the tagger is surest."""
+    probabilities = item.tags.probabilities[0]
+    if item.label is not None or not probabilities.size or np.isnan(probabilities[0]):
+        return item.label
+    return int(probabilities.argmax())
 
 
 class Crops:
     """Cuts crops of the length that an epoch asks for, and chooses among a clip's targets."""
 
     def __init__(self, config: FitConfig) -> None:
-        self.seed, self.data, self.speed = config.seed, config.data, config.augment.speed
+        self.seed, self.data, self.augment = config.seed, config.data, config.augment
+        self.rate = config.network.frontend().sample_rate
 
     def __call__(self, item: Item, epoch: int, position: int) -> Item:
-        """The crop (samples,) with one target (d,)."""
+        """The crop (samples,) with one target (1, d) and one row of tags."""
         rng = np.random.default_rng([self.seed, epoch, position])
-        samples = int(self.data.seconds(epoch) * SAMPLE_RATE)
-        ratio = 2 ** rng.uniform(-self.speed, self.speed) if self.speed else 1.0
-        audio = crop(item.audio, math.ceil(samples * ratio), self.data.pad, rng)
+        samples, speed = int(self.data.seconds(epoch) * self.rate), self.augment.speed
+        ratio = 2 ** rng.uniform(-speed, speed) if speed else 1.0
+        wanted = math.ceil(samples * ratio)
+        part = window(len(item.audio), _shortened(wanted, self.rate, self.augment, rng), rng)
+        audio = fill(item.audio[part], wanted, self.data.pad, rng)
         if ratio != 1:
             places = np.arange(samples) * ratio
             audio = np.interp(places, np.arange(len(audio)), audio).astype(np.int16)
-        target = item.targets[rng.integers(len(item.targets))]
-        return Item(audio, target, item.label)
+        target = item.targets[rng.integers(len(item.targets))][None]
+        return Item(audio, target, item.label, self._tags(item, part))
+
+    def _tags(self, item: Item, part: slice) -> Tags:
+        if self.data.tags == "clip":
+            return Tags(item.tags.probabilities[:1], item.tags.features[:1])
+        start, stop, whole = (x / self.rate for x in (part.start, part.stop, len(item.audio)))
+        return heard_between(item.tags, start, stop, whole)
 
 
-def crop(audio: NDArray[np.int16], samples: int, pad: str, rng: Rng) -> NDArray[np.int16]:
-    """``samples`` samples from a random place; shorter sound is repeated or set into silence."""
+def _shortened(samples: int, rate: int, settings: AugmentSettings, rng: Rng) -> int:
+    """So many samples of a crop are to be sound at most."""
+    if not settings.short or rng.random() >= settings.short:
+        return samples
+    shortest = min(samples, max(1, int(settings.shortest * rate)))
+    return round(math.exp(rng.uniform(math.log(shortest), math.log(samples))))
+
+
+def window(length: int, samples: int, rng: Rng) -> slice:
+    """``samples`` samples from a random place of so many; all of them where there are fewer."""
+    start = int(rng.integers(1 + length - samples)) if samples < length else 0
+    return slice(start, min(length, start + samples))
+
+
+def fill(audio: NDArray[np.int16], samples: int, pad: str, rng: Rng) -> NDArray[np.int16]:
+    """Sound of ``samples`` samples or fewer, repeated up to that or set into silence."""
     missing = samples - len(audio)
-    if missing <= 0:
-        start = int(rng.integers(1 - missing))
-        return audio[start : start + samples]
+    if missing == 0:
+        return audio
     if pad == "repeat" or (pad == "either" and rng.random() < 0.5):
         return np.resize(audio, samples)
     before = int(rng.integers(missing + 1))
@@ -298,7 +421,7 @@ class StreamedClips(IterableDataset[Item]):
             within = self.corpus.clips - int(starts[number])
             samples = read_shard(self.corpus.folder / shards[number].file, shards[number])
             for sample in itertools.islice(samples, within):
-                yield _item(sample)
+                yield item_of(sample, self.corpus.manifest)
 
     def _shuffled(self, items: Iterator[Item], rng: Rng) -> Iterator[Item]:
         buffer = list(itertools.islice(items, self.buffer))
@@ -309,12 +432,18 @@ class StreamedClips(IterableDataset[Item]):
 
 
 def collate(items: Sequence[Item], labels: Labels) -> Batch:
-    """Crops of one length as a batch."""
+    """Crops of one length as a batch; of several targets of an item, the first."""
+
+    def rows(parts: list[NDArray[np.float32]]) -> Tensor:
+        return torch.from_numpy(np.stack(parts)).float()
+
     return Batch(
         audio=torch.from_numpy(np.stack([item.audio for item in items])),
-        targets=torch.from_numpy(np.stack([item.targets for item in items])),
+        targets=rows([item.targets[0] for item in items]),
         labels=torch.tensor([[labels.index(item.label)] for item in items]),
         shares=torch.ones(len(items), 1),
+        probabilities=rows([item.tags.probabilities[0] for item in items]),
+        heard=rows([item.tags.features[0] for item in items]),
     )
 
 
@@ -343,15 +472,20 @@ def train_loader(config: FitConfig, corpus: Corpus, process: Process) -> DataLoa
 def whole_clips(items: Sequence[Item], batch_size: int) -> list[list[Item]]:
     """Clips without a crop, with the mean of their targets, in batches of equal lengths.
 
-    Clips are sorted by length and each batch is repeated up to its longest, so that no clip is
-    changed much and a batch is one tensor.
+    Clips are sorted by length, and a batch is repeated up to its longest, which is at most
+    :data:`STRETCH` times its shortest: a clip with its beginning again is another sound.
     """
-    items = sorted(items, key=lambda item: len(item.audio))
-    batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+    batches: list[list[Item]] = []
+    for item in sorted(items, key=lambda item: len(item.audio)):
+        last = batches[-1] if batches else []
+        if last and len(last) < batch_size and len(item.audio) <= STRETCH * len(last[0].audio):
+            last.append(item)
+        else:
+            batches.append([item])
     return [[_filled(item, len(batch[-1].audio)) for item in batch] for batch in batches]
 
 
 def _filled(item: Item, samples: int) -> Item:
-    mean = item.targets.mean(axis=0)
+    mean = item.targets.mean(axis=0, keepdims=True)
     target = mean / max(float(np.linalg.norm(mean)), 1e-12)
-    return Item(np.resize(item.audio, samples), target, item.label)
+    return Item(np.resize(item.audio, samples), target, item.label, item.tags)

@@ -9,7 +9,7 @@ import pickle
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ from wav2clip.pretrain.data import (
 )
 from wav2clip.pretrain.metrics import fitted_scale
 from wav2clip.pretrain.module import PretrainModule
-from wav2clip.pretrain.shards import SAMPLE_RATE, disk_errors
+from wav2clip.pretrain.shards import disk_errors
 
 CONFIG, METRICS, MODEL = "config.yaml", "metrics.jsonl", "model"
 MEAN_CLIPS = 2048
@@ -196,6 +196,7 @@ def export(module: PretrainModule, corpus: Corpus, out: Path) -> Path:
     }
     mean = mean_embedding(module, corpus)
     audio = AudioConfig(
+        frontend=config.network.frontend(),
         encoder=config.network.encoder(),
         space=corpus.manifest.teacher.space,
         licence=config.licence,
@@ -238,8 +239,8 @@ def _embed(
 ) -> tuple[Tensor, list[str | None]]:
     """Unit embeddings (n, d) of the clips in order of length, and their labels."""
     settings = module.config.data
-    end = int(settings.validation_seconds * SAMPLE_RATE)
-    limited = [Item(item.audio[:end], item.targets, item.label) for item in items]
+    end = max(1, int(settings.validation_seconds * corpus.manifest.sample_rate))
+    limited = [replace(item, audio=item.audio[:end]) for item in items]
     batches = whole_clips(limited, settings.batch_size)
     was_training = module.training
     module.eval()

@@ -1,4 +1,4 @@
-"""Read one item: 16 kHz sound as 16-bit integers, and the frames of a video at a chosen rate."""
+"""Read one item: its sound as 16-bit integers, and the frames of a video at a chosen rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from wav2clip.audio.io import stream_audio
 from wav2clip.errors import DataError, Wav2ClipError
 from wav2clip.files import display
 from wav2clip.models.towers.images import open_image
-from wav2clip.pretrain.shards import SAMPLE_RATE
 from wav2clip.pretrain.sources import Item
 
 
@@ -24,8 +23,8 @@ class Media:
     """What a file held, or the reason why it cannot be used.
 
     Attributes:
-        audio: (n,) int16 at 16 kHz, empty where there is a failure.
-        pictures: RGB; empty for items that have words alone.
+        audio: (n,) int16 at the rate asked for, empty where there is a failure.
+        pictures: RGB; empty for items without.
         failure: the reason, or "".
     """
 
@@ -34,14 +33,14 @@ class Media:
     failure: str = ""
 
 
-def read_media(item: Item, seconds: float, frame_rate: float) -> Media:
+def read_media(item: Item, seconds: float, sample_rate: int, frame_rate: float) -> Media:
     """Decode an item. Whatever is wrong with its files becomes :attr:`Media.failure`."""
     try:
-        audio = read_audio(item.audio, seconds)
+        audio = read_audio(item.audio, seconds, sample_rate)
         if item.picture is None:
             pictures = []
         elif item.video:
-            pictures = read_frames(item.picture, frame_rate, len(audio) / SAMPLE_RATE)
+            pictures = read_frames(item.picture, frame_rate, len(audio) / sample_rate)
         else:
             pictures = [open_image(item.picture)]
         return Media(audio, pictures)
@@ -49,19 +48,23 @@ def read_media(item: Item, seconds: float, frame_rate: float) -> Media:
         return Media(np.zeros(0, np.int16), failure=str(error))
 
 
-def read_audio(path: Path, seconds: float) -> NDArray[np.int16]:
-    """The first ``seconds`` of a sound or video file, one channel, 16 kHz, 16 bit.
+def read_audio(path: Path, seconds: float, sample_rate: int) -> NDArray[np.int16]:
+    """The first ``seconds`` of a sound or video file, one channel, 16 bit.
 
     Raises:
         AudioError: what :func:`wav2clip.audio.io.load_audio` raises.
     """
-    wanted, blocks, have = round(seconds * SAMPLE_RATE), [], 0
-    for block in stream_audio(path, SAMPLE_RATE):
+    wanted, blocks, have = round(seconds * sample_rate), [], 0
+    for block in stream_audio(path, sample_rate):
         blocks.append(block)
         have += len(block)
         if have >= wanted:
             break
-    samples = np.concatenate(blocks)[:wanted]
+    return as_int16(np.concatenate(blocks)[:wanted])
+
+
+def as_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Sound in [-1, 1] as 16-bit integers; what is louder is clipped."""
     return np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
 
 

@@ -12,13 +12,15 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from wav2clip.errors import TrainingError
-from wav2clip.models.frontend import Frontend
+from wav2clip.models.frontend import make_frontend
 from wav2clip.models.network import AudioNetwork
-from wav2clip.pretrain.augment import Augment, Batch, waveform
+from wav2clip.pretrain.augment import Augment
+from wav2clip.pretrain.batch import Batch, waveform
 from wav2clip.pretrain.config import FitConfig
 from wav2clip.pretrain.data import Labels
 from wav2clip.pretrain.losses import Losses
-from wav2clip.pretrain.metrics import validation_table
+from wav2clip.pretrain.metrics import agreement, validation_table
+from wav2clip.pretrain.start import start
 
 
 class PretrainModule(pl.LightningModule):
@@ -29,16 +31,22 @@ class PretrainModule(pl.LightningModule):
     """
 
     def __init__(self, config: FitConfig, labels: Labels, total_steps: int) -> None:
-        """``total_steps``: steps of the optimiser over the whole run, for the cosine schedule."""
+        """``total_steps``: steps of the optimiser over the whole run, for the cosine schedule.
+
+        Raises:
+            what :func:`wav2clip.pretrain.start.start` raises.
+        """
         super().__init__()
         torch.manual_seed(config.seed)
         self.config, self.total_steps = config, total_steps
-        self.network = AudioNetwork(config.network.encoder())
-        self.frontend = Frontend()
+        self.network = start(config.network, labels.classes)
+        self.frontend = make_frontend(config.network.frontend())
         self.augment = Augment(config.augment, self.frontend)
-        mean = torch.from_numpy(labels.mean)
-        self.text_mean = mean
-        self.losses = Losses(config, torch.from_numpy(labels.bank), mean)
+        self.text_mean = torch.from_numpy(labels.mean)
+        self.class_bank = None
+        if labels.classes is not None:
+            self.class_bank = torch.from_numpy(labels.classes.centred())
+        self.losses = Losses(config, labels)
         self.average: AveragedModel | None = None
         if config.run.average is not None:
             self.average = AveragedModel(
@@ -46,7 +54,7 @@ class PretrainModule(pl.LightningModule):
             ).requires_grad_(False)
         self._plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] = {}
-        self._validated: list[tuple[Tensor, Tensor, list[str | None]]] = []
+        self._validated: list[tuple[Tensor, Tensor, Tensor, list[str | None]]] = []
         # A plain function: a compiled module would enter the state dict a second time.
         self._encode: Callable[[Tensor], Tensor] = self._encoder_features
         if config.run.compile:
@@ -55,6 +63,15 @@ class PretrainModule(pl.LightningModule):
     def _encoder_features(self, spectrogram: Tensor) -> Tensor:
         features: Tensor = self.network.audio_encoder(spectrogram)
         return features
+
+    def train(self, mode: bool = True) -> PretrainModule:
+        """As of every module, but frozen batch norms stay as they are at inference."""
+        super().train(mode)
+        if self.config.network.frozen_batch_norm:
+            for module in self.network.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     @property
     def shipped(self) -> AudioNetwork:
@@ -76,9 +93,7 @@ class PretrainModule(pl.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             spectrogram, batch = self.augment(batch, torch.Generator().manual_seed(seed))
         features = self._encode(spectrogram)
-        transform = self.network.audio_transform
-        audio = features if transform is None else transform(features)
-        losses = self._losses(features, audio, batch)
+        losses = self._losses(features, self.network.project(features), batch)
         if not torch.isfinite(losses["loss"]):
             raise TrainingError(
                 f"the loss became {losses['loss'].item()} in epoch {self.current_epoch}, batch "
@@ -99,9 +114,7 @@ class PretrainModule(pl.LightningModule):
     def _losses(self, features: Tensor, audio: Tensor, batch: Batch) -> dict[str, Tensor]:
         # Cosines times a scale of up to 100 need more than the eight bits of bfloat16.
         with torch.autocast(self.device.type, enabled=False):
-            losses: dict[str, Tensor] = self.losses(
-                features.float(), audio.float(), batch.targets, batch.labels, batch.shares
-            )
+            losses: dict[str, Tensor] = self.losses(features.float(), audio.float(), batch)
         return losses
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -115,9 +128,7 @@ class PretrainModule(pl.LightningModule):
             spectrogram = self.frontend.standardize(self.frontend(waveform(audio)), "recording")
         network = self.shipped
         features: Tensor = network.audio_encoder(spectrogram)
-        if network.audio_transform is None:
-            return features.float(), features.float()
-        return features.float(), network.audio_transform(features).float()
+        return features.float(), network.project(features).float()
 
     def validation_step(self, batch: tuple[Batch, list[str | None]], index: int) -> None:
         """The loss without augmentation; embeddings are kept for the table."""
@@ -125,25 +136,35 @@ class PretrainModule(pl.LightningModule):
         features, audio = self.embed(clips.audio)
         for name, value in self._losses(features, audio, clips).items():
             self.log(f"validation/{name}", value, batch_size=len(clips), sync_dist=True)
-        self._validated.append((audio.cpu(), clips.targets.cpu(), names))
+        self._validated.append((audio.cpu(), clips.targets.cpu(), clips.probabilities.cpu(), names))
 
     def on_validation_epoch_end(self) -> None:
-        """Retrieval and accuracy over all validation clips."""
-        audio, targets, names = zip(*self._validated, strict=True)
+        """Retrieval, accuracy and agreement with the tagger over all validation clips."""
+        parts = zip(*self._validated, strict=True)
+        audio, targets, probabilities = (torch.cat(next(parts)) for _ in range(3))
+        labels = [name for part in next(parts) for name in part]
         self._validated.clear()
-        labels = [name for part in names for name in part]
-        table = validation_table(torch.cat(audio), torch.cat(targets), labels, self.text_mean)
+        table = validation_table(audio, targets, labels, self.text_mean)
+        if self.class_bank is not None:
+            cosines = torch.nn.functional.normalize(audio, dim=-1) @ self.class_bank.T
+            table |= agreement(cosines, probabilities)
         self.log_dict({f"validation/{k}": v for k, v in table.items()}, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Adam and the schedule of :class:`OptimiserSettings`."""
         settings = self.config.optimiser
-        trained = [p for p in self.parameters() if p.requires_grad]
+        trunk = list(self.network.audio_encoder.parameters())
+        below = {id(parameter) for parameter in trunk}
+        rest = [p for p in self.parameters() if p.requires_grad and id(p) not in below]
+        groups: list[dict[str, Any]] = [
+            {"params": trunk, "lr": settings.learning_rate * settings.trunk_scale},
+            {"params": rest},
+        ]
         optimiser = torch.optim.AdamW(
-            trained, settings.learning_rate, weight_decay=settings.weight_decay
+            groups, settings.learning_rate, weight_decay=settings.weight_decay
         )
         if settings.schedule != "plateau":
-            curve = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
+            curve = torch.optim.lr_scheduler.LambdaLR(optimiser, [self._trunk_rate, self._rate])
             return {
                 "optimizer": optimiser,
                 "lr_scheduler": {"scheduler": curve, "interval": "step"},
@@ -170,6 +191,12 @@ class PretrainModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Called before the optimiser is made, so the state waits for it."""
         self._plateau_state = checkpoint.get("plateau", {})
+
+    def _trunk_rate(self, step: int) -> float:
+        """The same for the encoder, which may stand still at first."""
+        # A rate of 0 instead of no gradient: processes wait for every gradient of each other.
+        frozen = self.config.optimiser.freeze_epochs * self.total_steps / self.config.run.epochs
+        return 0.0 if step < frozen else self._rate(step)
 
     def _rate(self, step: int) -> float:
         """Share of the learning rate at a step: linear rise, then constant or half a cosine."""

@@ -1,4 +1,4 @@
-"""Prepare pairs: decode sounds, ask the frozen teacher once, and write shards for training."""
+"""Prepare pairs: decode sounds, ask the frozen teachers once, and write shards for training."""
 
 from __future__ import annotations
 
@@ -7,33 +7,39 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from wav2clip.audio.io import resample
 from wav2clip.errors import DataError, ImageError, InputError
 from wav2clip.files import atomic_path, display
 from wav2clip.models.towers.base import Towers
-from wav2clip.pretrain.media import Media, read_media
+from wav2clip.pretrain.classes import Phrases, embed_classes, read_phrases, write_classes
+from wav2clip.pretrain.hearing import Tagger, listen, record_of
+from wav2clip.pretrain.media import Media, as_int16, read_media
 from wav2clip.pretrain.shards import (
+    SAMPLE_RATE,
     SHARD_SAMPLES,
     Failure,
-    Kind,
     Manifest,
     Sample,
     Shard,
+    TaggerRecord,
     Teacher,
     disk_errors,
     file_sha256,
     write_manifest,
     write_shard,
 )
-from wav2clip.pretrain.sources import TRAIN, VALIDATION, Item, list_source
+from wav2clip.pretrain.sources import TRAIN, VALIDATION, Item, Wanted, list_source
 from wav2clip.pretrain.targets import (
     Embeddings,
+    TextTable,
     embed_phrases,
     embed_pictures,
     read_text_tables,
@@ -57,12 +63,16 @@ class PrepareSettings:
             docs/results/frame_rate.md for what fewer cost.
         validation: size of the validation split; None for 500, but at most 5 %.
         shard_samples: items per shard.
+        sample_rate: Hz of the sound in the shards; None for the tagger's, or 16,000 without one.
+        pictures: CLIP looks at pictures and at the frames of videos; without, a video is its sound.
     """
 
     seconds: float = 10.0
     frame_rate: float = 1.0
     validation: int | None = None
     shard_samples: int = SHARD_SAMPLES
+    sample_rate: int | None = None
+    pictures: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
@@ -72,6 +82,8 @@ class PrepareSettings:
             raise InputError(f"frame_rate is {self.frame_rate}, expected above 0 and at most 1000")
         if self.shard_samples < 1 or (self.validation or 0) < 0:
             raise InputError("shard_samples must be at least 1, and validation at least 0")
+        if self.sample_rate is not None and not 1000 <= self.sample_rate <= 655_350:  # FLAC's limit
+            raise InputError(f"sample_rate is {self.sample_rate}, expected 1000 to 655350 Hz")
 
 
 def prepare(
@@ -82,22 +94,27 @@ def prepare(
     genuine_text: Sequence[str | Path] = (),
     workers: int | None = None,
     progress: Progress = lambda what, done, total: None,
+    tagger: Tagger | None = None,
+    phrases: str | Path | None = None,
 ) -> Manifest:
-    """Write a source as a folder of shards with the teacher's embeddings.
+    """Write a source as a folder of shards with what the teachers say about each clip.
 
-    The result depends on the source, the teacher and the settings alone, not on ``workers``. A run
+    The result depends on the source, the teachers and the settings alone, not on ``workers``. A run
     that was stopped goes on where it stopped: finished shards are kept when their hash is right.
 
     Args:
         source: see :func:`wav2clip.pretrain.sources.list_source`.
         out: folder of the shards; made if it is not there.
-        towers: the teacher.
+        towers: the CLIP whose space is learnt.
         settings: see :class:`PrepareSettings`.
         genuine_text: tables of the teacher's own embeddings, used for the phrases that they hold
             where ``towers`` only stands in for that teacher. See
             :func:`wav2clip.pretrain.targets.read_text_tables`.
         workers: threads that decode; by default one per core.
         progress: called now and then.
+        tagger: listens to every clip; clips then need neither words nor pictures.
+        phrases: table of phrases for the tagger's classes, see
+            :func:`wav2clip.pretrain.classes.read_phrases`. It may change between runs.
 
     Returns:
         The manifest that was written; its ``failures`` are the files that were skipped.
@@ -105,32 +122,61 @@ def prepare(
     Raises:
         DataError: nothing to train on, ``out`` holds something else or cannot be written, a full
             disk.
+        InputError: phrases without a tagger.
     """
-    settings = settings or PrepareSettings()
+    settings = _with_rate(settings or PrepareSettings(), tagger)
     source, out = Path(source), Path(out)
+    said = _phrases(phrases, tagger)
     table = read_text_tables([Path(path) for path in genuine_text], towers.dimension)
-    listing = list_source(source, settings.validation)
+    wanted = Wanted(sound_alone=tagger is not None, pictures=settings.pictures)
+    listing = list_source(source, settings.validation, wanted)
     teacher = Teacher(towers.name, towers.fingerprint, towers.space.name, towers.dimension)
+    heard_by = None if tagger is None else record_of(tagger)
     record: dict[str, Any] = asdict(settings) | {
         "source": source.name,
         "listing": listing.fingerprint,
         "genuine_text": table.files,
     }
-    _claim(out, {"teacher": asdict(teacher), **record})
+    _claim(out, {"teacher": asdict(teacher), "tagger": _short(heard_by), **record})
     jobs = _jobs(listing.items, settings.shard_samples)
     done = {job.file: found for job in jobs if (found := _finished(out, job.file)) is not None}
     missing = [job for job in jobs if job.file not in done]
-    phrases = {p for item in listing.items if item.picture is None for p in item.captions}
-    record["phrases"] = len(phrases)
-    record["phrases_from_tables"] = sum(table.find(phrase) is not None for phrase in phrases)
+    captions = {p for item in listing.items if item.picture is None for p in item.captions}
+    record |= _counted("phrases", captions, table)
+    if tagger is not None:
+        spoken = {phrase for label in tagger.labels for phrase in said(label)}
+        record |= _counted("class_phrases", spoken, table)
+        write_classes(out, tagger.labels, embed_classes(tagger.labels, said, towers, table))
     if missing:
-        vectors = embed_phrases(phrases, towers, table, partial(progress, "phrases"))
-        maker = _Maker(out, settings, towers, vectors, workers or os.cpu_count() or 1)
+        vectors = embed_phrases(captions, towers, table, partial(progress, "phrases"))
+        maker = _Maker(out, settings, towers, vectors, workers or os.cpu_count() or 1, tagger)
         count = sum(len(job.items) for job in missing)
         done |= maker.run(missing, lambda clips: progress("clips", clips, count))
-    manifest = _manifest(jobs, done, teacher, listing.failures, record)
+    manifest = _manifest(jobs, done, teacher, heard_by, listing.failures, record)
     write_manifest(out, manifest)
     return manifest
+
+
+def _with_rate(settings: PrepareSettings, tagger: Tagger | None) -> PrepareSettings:
+    rate = SAMPLE_RATE if tagger is None else tagger.sample_rate
+    return replace(settings, sample_rate=settings.sample_rate or rate)
+
+
+def _phrases(path: str | Path | None, tagger: Tagger | None) -> Phrases:
+    if path is None:
+        return Phrases({})
+    if tagger is None:
+        raise InputError("phrases for a tagger's classes were given, but no tagger")
+    return read_phrases(Path(path), tagger.labels)
+
+
+def _short(tagger: TaggerRecord | None) -> dict[str, str] | None:
+    return None if tagger is None else {"name": tagger.name, "fingerprint": tagger.fingerprint}
+
+
+def _counted(name: str, phrases: set[str], table: TextTable) -> dict[str, int]:
+    known = sum(table.find(phrase) is not None for phrase in phrases)
+    return {name: len(phrases), f"{name}_from_tables": known}
 
 
 @dataclass(frozen=True)
@@ -170,9 +216,12 @@ class _Maker:
         towers: Towers,
         vectors: dict[str, Embeddings],
         workers: int,
+        tagger: Tagger | None,
     ) -> None:
         self.out, self.settings, self.towers, self.vectors = out, settings, towers, vectors
-        self.workers = workers
+        self.workers, self.tagger = workers, tagger
+        self.sample_rate = settings.sample_rate or SAMPLE_RATE
+        self.decoded_rate = self.sample_rate if tagger is None else tagger.sample_rate
 
     def run(self, jobs: list[_Job], progress: Callable[[int], None]) -> dict[str, _Made]:
         """Make the shards of all jobs; each is on the disk before the next begins."""
@@ -228,12 +277,15 @@ class _Maker:
         self, items: list[Item], pool: ThreadPoolExecutor
     ) -> Iterator[tuple[list[Item], list[Media]]]:
         """Items with their content; the next chunk is decoded while this one is used."""
-        seconds, rate = self.settings.seconds, self.settings.frame_rate
-        size = max(1, min(_CHUNK, int(_CHUNK_FRAMES / (seconds * rate))))
+        seconds, frames = self.settings.seconds, self.settings.frame_rate
+        size = max(1, min(_CHUNK, int(_CHUNK_FRAMES / (seconds * frames))))
+        read = partial(
+            read_media, seconds=seconds, sample_rate=self.decoded_rate, frame_rate=frames
+        )
         ahead: deque[tuple[list[Item], list[Future[Media]]]] = deque()
         for start in range(0, len(items), size):
             chunk = items[start : start + size]
-            ahead.append((chunk, [pool.submit(read_media, i, seconds, rate) for i in chunk]))
+            ahead.append((chunk, [pool.submit(read, item) for item in chunk]))
             if len(ahead) > 1:
                 ready, futures = ahead.popleft()
                 yield ready, [future.result() for future in futures]
@@ -254,11 +306,28 @@ class _Maker:
         if media.failure:
             return Failure(item.name, media.failure)
         if item.picture is None:
-            target = np.stack([self.vectors[phrase] for phrase in item.captions])
+            rows = [self.vectors[phrase] for phrase in item.captions]
+            target = np.reshape(rows, (len(rows), self.towers.dimension)).astype(np.float32)
         if isinstance(target, str):
             return Failure(item.name, target)
-        kind: Kind = "text" if item.picture is None else "image"
-        return Sample(item.key, media.audio, target, item.label, item.captions, kind, item.source)
+        return Sample(
+            key=item.key,
+            audio=self._stored(media.audio),
+            targets=target,
+            label=item.label,
+            captions=item.captions,
+            kind="text" if item.picture is None else "image",
+            source=item.source,
+            tags=None if self.tagger is None else listen(self.tagger, media.audio),
+            sample_rate=self.sample_rate,
+        )
+
+    def _stored(self, audio: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Sound that was decoded for the tagger, at the rate of the shards."""
+        if self.decoded_rate == self.sample_rate:
+            return audio
+        wave = np.divide(audio, 32768, dtype=np.float32)
+        return as_int16(resample(wave, self.decoded_rate, self.sample_rate))
 
 
 def _record_path(out: Path, file: str) -> Path:
@@ -296,7 +365,9 @@ def _claim(out: Path, record: dict[str, Any]) -> None:
 
 def _require_same(path: Path, record: dict[str, Any]) -> None:
     try:
-        before = json.loads(path.read_bytes())
+        # What was not recorded before it could be chosen.
+        known = {"sample_rate": SAMPLE_RATE, "pictures": True}
+        before = known | json.loads(path.read_bytes())
     except ValueError as error:
         raise DataError(f"{display(path)} is damaged ({error}); delete its folder") from error
     differing = [name for name in record if before.get(name) != record[name]]
@@ -311,6 +382,7 @@ def _manifest(
     jobs: list[_Job],
     done: dict[str, _Made],
     teacher: Teacher,
+    tagger: TaggerRecord | None,
     failures: list[Failure],
     record: dict[str, Any],
 ) -> Manifest:
@@ -324,4 +396,4 @@ def _manifest(
     if not splits[TRAIN]:
         reason = f"; the first: {failures[0].source}: {failures[0].reason}" if failures else ""
         raise DataError(f"none of the {len(failures)} clips could be used{reason}")
-    return Manifest(teacher, splits, failures, record)
+    return Manifest(teacher, splits, failures, record, record["sample_rate"], tagger)

@@ -1,11 +1,15 @@
 """Shards: tar files of sound and teacher embeddings that training reads from end to end.
 
 A folder of shards holds ``manifest.json`` and one subfolder of tar files per split. The tar files
-follow the WebDataset convention, three members per sample:
+follow the WebDataset convention, with these members per sample:
 
-- ``KEY.flac``: 16 kHz, one channel, 16 bit;
-- ``KEY.npy``: float32 (m, d), unit length; what the teacher says about the sound, m >= 1;
-- ``KEY.json``: label, captions, kind, source, seconds.
+- ``KEY.flac``: one channel, 16 bit, at the manifest's sample rate;
+- ``KEY.npy``: float32 (m, d), unit length; what CLIP says about the sound, m = 0 if nothing;
+- ``KEY.json``: label, captions, kind, source, seconds;
+- ``KEY.probabilities.npy`` and ``KEY.features.npy``, where a tagger heard the sound: float16
+  (1 + s, classes) and (1 + s, features), for the whole and for each of its s seconds.
+
+Beside the manifest of a tagger's shards lies ``classes.npz``, see :mod:`.classes`.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from wav2clip.errors import DataError, MissingExtraError
 from wav2clip.files import atomic_path, display
 
 SAMPLE_RATE = 16_000
-"""Hz of the sound in every shard."""
+"""Hz of the sound in shards whose maker asked for no other: what the published encoder hears."""
 
 SHARD_SAMPLES = 512
 """Samples of a full shard: about 80 MB of ten-second clips."""
@@ -43,17 +47,36 @@ Kind = Literal["text", "image"]
 
 
 @dataclass(frozen=True)
+class Tags:
+    """What a tagger hears in a sound: in the whole (row 0), and in each second of a longer one.
+
+    Row 1 + i is for the second from i to i + 1; the last one ends where the sound ends. A sound of
+    a second or less has row 0 alone.
+
+    Attributes:
+        probabilities: (1 + s, classes) float16, 0 to 1; NaN where no tagger listened.
+        features: (1 + s, features) float16; NaN where no tagger listened.
+    """
+
+    probabilities: NDArray[np.float16]
+    features: NDArray[np.float16]
+
+
+@dataclass(frozen=True)
 class Sample:
-    """A sound and what the teacher says about it.
+    """A sound and what the teachers say about it.
 
     Attributes:
         key: name of the sample, unique in its folder.
-        audio: (n,) int16, 16 kHz, one channel, n >= 1.
-        targets: (m, d) float32, unit length, m >= 1: one per caption, or one for the pictures.
+        audio: (n,) int16, one channel, n >= 1.
+        targets: (m, d) float32, unit length: one per caption, or one for the pictures; m = 0 for
+            a sound without either.
         label: class of the sound where it has one; clips of one label are no negatives.
         captions: the phrases behind the targets of kind "text"; for "image" whatever was known.
         kind: which tower of the teacher made the targets.
         source: where the sound came from, for people.
+        tags: what a tagger hears in it, None where none was asked.
+        sample_rate: Hz of ``audio``.
     """
 
     key: str
@@ -63,11 +86,13 @@ class Sample:
     captions: tuple[str, ...] = ()
     kind: Kind = "text"
     source: str = ""
+    tags: Tags | None = None
+    sample_rate: int = SAMPLE_RATE
 
     @property
     def seconds(self) -> float:
         """Duration in seconds."""
-        return len(self.audio) / SAMPLE_RATE
+        return len(self.audio) / self.sample_rate
 
 
 @dataclass(frozen=True)
@@ -100,6 +125,23 @@ class Teacher:
 
 
 @dataclass(frozen=True)
+class TaggerRecord:
+    """Whose probabilities and features the tags are.
+
+    Attributes:
+        name, fingerprint, licence: of the tagger.
+        features: numbers per sound before its head.
+        labels: names of the classes, in the order of the probabilities.
+    """
+
+    name: str
+    fingerprint: str
+    licence: str
+    features: int
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a folder of shards holds and how it was made.
 
@@ -108,12 +150,16 @@ class Manifest:
         splits: shards by split, in reading order.
         failures: sources that were skipped.
         settings: how ``prepare`` was called, and hashes of the tables that it used.
+        sample_rate: Hz of the sound.
+        tagger: whose the tags are; None for shards without any.
     """
 
     teacher: Teacher
     splits: dict[str, list[Shard]]
     failures: list[Failure] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    sample_rate: int = SAMPLE_RATE
+    tagger: TaggerRecord | None = None
 
     def samples(self, split: str) -> int:
         """Samples of a split; 0 for one that does not exist."""
@@ -138,7 +184,8 @@ class Manifest:
             "format": _FORMAT,
             "version": _VERSION,
             "teacher": asdict(self.teacher),
-            "sample_rate": SAMPLE_RATE,
+            "tagger": None if self.tagger is None else asdict(self.tagger),
+            "sample_rate": self.sample_rate,
             "splits": summary,
             "failures": [asdict(failure) for failure in self.failures],
             "settings": self.settings,
@@ -152,16 +199,19 @@ def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-def read_manifest(folder: str | Path, dimension: int | None = None) -> Manifest:
+def read_manifest(
+    folder: str | Path, dimension: int | None = None, sample_rate: int | None = None
+) -> Manifest:
     """Read ``manifest.json`` of a folder of shards.
 
     Args:
         folder: what ``wav2clip pretrain prepare`` wrote.
         dimension: of the embeddings that the caller can use, where that matters.
+        sample_rate: Hz of the sound that the caller can use, where that matters.
 
     Raises:
         DataError: no such folder, preparation not finished, not a manifest, or targets of another
-            dimension.
+            dimension or sound of another rate.
     """
     path = Path(folder) / MANIFEST
     try:
@@ -176,6 +226,8 @@ def read_manifest(folder: str | Path, dimension: int | None = None) -> Manifest:
             },
             [Failure(**failure) for failure in content["failures"]],
             content["settings"],
+            int(content["sample_rate"]),
+            _tagger(content.get("tagger")),
         )
     except FileNotFoundError as error:
         raise DataError(
@@ -192,7 +244,18 @@ def read_manifest(folder: str | Path, dimension: int | None = None) -> Manifest:
             f"dimensions (teacher {manifest.teacher.name}), expected {dimension}; prepare them "
             "again with the teacher of the run, or set the dimension of the network"
         )
+    if sample_rate is not None and manifest.sample_rate != sample_rate:
+        raise DataError(
+            f"the shards in {display(folder)} hold sound at {manifest.sample_rate} Hz, the network "
+            f"hears {sample_rate} Hz; prepare them again with --sample-rate {sample_rate}"
+        )
     return manifest
+
+
+def _tagger(content: dict[str, Any] | None) -> TaggerRecord | None:
+    if content is None:
+        return None
+    return TaggerRecord(**content | {"labels": tuple(content["labels"])})
 
 
 def iterate(folder: str | Path, split: str = "train") -> Iterator[Sample]:
@@ -255,23 +318,37 @@ def _damaged(path: Path, what: str) -> DataError:
 
 def _decode(members: dict[str, Any]) -> Sample:
     facts = json.loads(members["json"])
-    audio, _ = soundfile.read(io.BytesIO(members["flac"]), dtype="int16")
-    targets = np.load(io.BytesIO(members["npy"]), allow_pickle=False)
+    audio, sample_rate = soundfile.read(io.BytesIO(members["flac"]), dtype="int16")
+    tags = None
+    if "probabilities.npy" in members:
+        tags = Tags(_array(members["probabilities.npy"]), _array(members["features.npy"]))
     return Sample(
         key=members["__key__"],
         audio=audio,
-        targets=targets,
+        targets=_array(members["npy"]),
         label=facts["label"],
         captions=tuple(facts["captions"]),
         kind=facts["kind"],
         source=facts["source"],
+        tags=tags,
+        sample_rate=sample_rate,
     )
 
 
+def _array(content: bytes) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    return array
+
+
+def _bytes(array: NDArray[Any], dtype: type[np.floating]) -> bytes:
+    npy = io.BytesIO()
+    np.save(npy, np.ascontiguousarray(array, dtype), allow_pickle=False)
+    return npy.getvalue()
+
+
 def _encode(sample: Sample) -> dict[str, Any]:
-    flac, npy = io.BytesIO(), io.BytesIO()
-    soundfile.write(flac, sample.audio, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    np.save(npy, np.ascontiguousarray(sample.targets, np.float32), allow_pickle=False)
+    flac = io.BytesIO()
+    soundfile.write(flac, sample.audio, sample.sample_rate, format="FLAC", subtype="PCM_16")
     facts = {
         "label": sample.label,
         "captions": list(sample.captions),
@@ -279,12 +356,16 @@ def _encode(sample: Sample) -> dict[str, Any]:
         "source": sample.source,
         "seconds": round(sample.seconds, 4),
     }
-    return {
+    members = {
         "__key__": sample.key,
         "flac": flac.getvalue(),
-        "npy": npy.getvalue(),
+        "npy": _bytes(sample.targets, np.float32),
         "json": json.dumps(facts, ensure_ascii=False).encode(),
     }
+    if sample.tags is not None:
+        members["probabilities.npy"] = _bytes(sample.tags.probabilities, np.float16)
+        members["features.npy"] = _bytes(sample.tags.features, np.float16)
+    return members
 
 
 @contextmanager
@@ -334,18 +415,24 @@ def write_shards(
     teacher: Teacher,
     settings: dict[str, Any] | None = None,
     shard_samples: int = SHARD_SAMPLES,
+    tagger: TaggerRecord | None = None,
 ) -> Manifest:
-    """Write samples that are at hand already as a folder of shards with its manifest."""
+    """Write samples that are at hand already as a folder of shards with its manifest.
+
+    All samples have one sample rate.
+    """
     folder = Path(folder)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     shards: dict[str, list[Shard]] = {}
+    sample_rate = SAMPLE_RATE
     for split, samples in splits.items():
         rest, shards[split] = iter(samples), []
         while chunk := list(itertools.islice(rest, shard_samples)):
+            sample_rate = chunk[0].sample_rate
             file = f"{split}/{len(shards[split]):06d}.tar"
             shards[split].append(write_shard(folder, file, chunk))
-    manifest = Manifest(teacher, shards, [], settings or {})
+    manifest = Manifest(teacher, shards, [], settings or {}, sample_rate, tagger)
     write_manifest(folder, manifest)
     return manifest
 

@@ -1,4 +1,4 @@
-"""What can be trained on: folders of videos, and tables of sounds with words or pictures."""
+"""What can be trained on: folders of videos or sounds, and tables of sounds with what is known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wav2clip.errors import DataError
-from wav2clip.files import display, walk
+from wav2clip.files import AUDIO_SUFFIXES, display, walk
 from wav2clip.pretrain.shards import Failure
 
 VIDEO_SUFFIXES = frozenset(
@@ -30,13 +30,13 @@ _COLUMNS = (*_SOUND_COLUMNS, "image", *_WORD_COLUMNS, "source", "split")
 
 @dataclass(frozen=True)
 class Item:
-    """A sound, and the words or pictures that the teacher looks at.
+    """A sound, and the words or pictures that the teacher looks at, if there are any.
 
     Attributes:
         key: name of the sample, from its place in the listing.
         name: the file as the listing names it.
         audio: file with the sound; of a video, the video.
-        picture: a picture, or a video whose frames are taken, or None for words alone.
+        picture: a picture, or a video whose frames are taken, or None.
         video: whether ``picture`` is a video.
         captions: phrases for the sound.
         label: class of the sound, if it has one.
@@ -69,36 +69,55 @@ class Listing:
         return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 
-def list_source(source: Path, validation: int | None = None) -> Listing:
+@dataclass(frozen=True)
+class Wanted:
+    """What a clip must offer, and what of it is used.
+
+    Attributes:
+        sound_alone: a clip needs neither words nor pictures, because a tagger listens to it, and a
+            folder may hold recordings beside videos.
+        pictures: pictures and frames are looked at; without, a video is its sound.
+    """
+
+    sound_alone: bool = False
+    pictures: bool = True
+
+
+def list_source(
+    source: Path, validation: int | None = None, wanted: Wanted | None = None
+) -> Listing:
     """List what a source offers.
 
     Args:
-        source: a folder of videos (searched to the bottom), or a CSV or JSONL file with the columns
+        source: a folder (searched to the bottom), or a CSV or JSONL file with the columns
             ``audio`` (or ``video``), and one of ``captions`` (in a CSV separated by ";"),
             ``caption``, ``label``, or ``image``; ``source`` and ``split`` are optional. Relative
             paths are relative to the file.
         validation: how many items without a split go to the validation split; they are picked by
             a hash of their names, so the choice does not depend on their order. By default 500, but
             at most 5 %.
+        wanted: see :class:`Wanted`.
 
     Raises:
         DataError: nothing there, not a table of this kind, or nothing in it that can be used.
     """
+    wanted = wanted or Wanted()
     if source.is_dir():
-        rows: Iterator[tuple[str, dict[str, Any]]] = _folder_rows(source)
+        rows: Iterator[tuple[str, dict[str, Any]]] = _folder_rows(source, wanted)
         base = source
     elif source.suffix.lower() in TABLE_SUFFIXES and source.is_file():
         rows, base = _table_rows(source), source.parent
     else:
         what = "holds no table" if source.exists() else "does not exist"
         raise DataError(
-            f"{display(source)} {what}; expected a folder of videos, or a .csv or .jsonl file with "
-            f"the columns {', '.join(_COLUMNS)} (audio or video, and words or an image)"
+            f"{display(source)} {what}; expected a folder of videos (of any sounds with a tagger), "
+            f"or a .csv or .jsonl file with the columns {', '.join(_COLUMNS)} (audio or video, and "
+            "words or an image)"
         )
     items, failures = [], []
     for number, (place, row) in enumerate(rows):
         try:
-            items.append(_item(f"{number:08d}", row, base))
+            items.append(_item(f"{number:08d}", row, base, wanted))
         except ValueError as error:
             failures.append(Failure(place, str(error)))
     if not items:
@@ -107,16 +126,24 @@ def list_source(source: Path, validation: int | None = None) -> Listing:
     return Listing(_with_splits(items, validation), failures)
 
 
-def _folder_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    paths = list(walk(folder, VIDEO_SUFFIXES))
+def _folder_rows(folder: Path, wanted: Wanted) -> Iterator[tuple[str, dict[str, Any]]]:
+    suffixes = VIDEO_SUFFIXES | AUDIO_SUFFIXES if wanted.sound_alone else VIDEO_SUFFIXES
+    paths = list(walk(folder, suffixes))
     if not paths:
+        what = "sound" if wanted.sound_alone else "video"
+        advice = (
+            ""
+            if wanted.sound_alone
+            else ". Sounds with captions or pictures are listed in a .csv "
+            "or .jsonl file; a folder of sounds needs a tagger"
+        )
         raise DataError(
-            f"{display(folder)} holds no video; looked for {' '.join(sorted(VIDEO_SUFFIXES))}. "
-            "Sounds with captions or pictures are listed in a .csv or .jsonl file"
+            f"{display(folder)} holds no {what}; looked for {' '.join(sorted(suffixes))}{advice}"
         )
     for path in paths:
         name = str(path.relative_to(folder))
-        yield name, {"video": name}
+        seen = wanted.pictures and path.suffix.lower() in VIDEO_SUFFIXES
+        yield name, {"video" if seen else "audio": name}
 
 
 def _table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -155,16 +182,16 @@ def _json_row(line: str) -> dict[str, Any]:
     return row if isinstance(row, dict) else {"error": "not a JSON object"}
 
 
-def _item(key: str, row: dict[str, Any], base: Path) -> Item:
+def _item(key: str, row: dict[str, Any], base: Path, wanted: Wanted) -> Item:
     """Turn a row into an item; ValueError says what is wrong with it."""
     if "error" in row:
         raise ValueError(row["error"])
     audio, video, image = (_path(row, name, base) for name in ("audio", "video", "image"))
-    sound, picture = audio or video, image or video
+    sound, picture = audio or video, (image or video) if wanted.pictures else None
     if sound is None:
         raise ValueError("names neither audio nor video")
     captions = _captions(row)
-    if picture is None and not captions:
+    if picture is None and not captions and not wanted.sound_alone:
         raise ValueError(f"has no picture and none of {', '.join(_WORD_COLUMNS)}")
     split = str(row.get("split") or "")
     if split not in ("", TRAIN, VALIDATION):
