@@ -28,7 +28,7 @@ from wav2clip.models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint
 from wav2clip.models.frontend import Frontend
 from wav2clip.models.onnx_graph import activation_ranges
 from wav2clip.pretrain.metrics import fitted_scale
-from wav2clip.pretrain.shards import SAMPLE_RATE, Sample, iterate
+from wav2clip.pretrain.shards import Sample, iterate
 from wav2clip.zeroshot import class_weights, similarity
 
 
@@ -39,10 +39,9 @@ def held_out(shards: Path) -> list[Sample]:
 
 def embed(model: Wav2CLIP, samples: Sequence[Sample], seconds: float) -> np.ndarray:
     """(n, d) embeddings of the clips' beginnings."""
-    end = int(seconds * SAMPLE_RATE)
     return np.stack(
         [
-            model.embed_audio(sample.audio[:end], SAMPLE_RATE)
+            model.embed_audio(sample.audio[: int(seconds * sample.sample_rate)], sample.sample_rate)
             for sample in track(samples, "embedding", transient=True)
         ]
     )

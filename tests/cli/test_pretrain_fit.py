@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,38 @@ def test_the_real_configuration_learns_real_pairs(
     found = train_retrieval(Path(printed["model"]), shards)
     assert found["R@10"] > 0.35, found  # chance is 0.1
     assert list((run / "tensorboard").glob("events*"))
+
+
+def test_the_real_configuration_starts_where_the_tagger_is(
+    data: Path, tmp_path: Path, run_command: Run
+) -> None:
+    """One epoch of the built-in encoder's own recipe on a few real sounds."""
+    weights = data / "teachers/efficientat_mn04/mn04_as_mAP_432.pt"
+    (tmp_path / "sounds").mkdir()
+    for path in sorted((data / "esc10_original").glob("*.ogg"))[::2]:
+        shutil.copy(path, tmp_path / "sounds")
+    result = run_command(
+        *("pretrain", "prepare", "sounds", "--out", "shards", "--tagger", weights),
+        *("--validation", "4", "--genuine-text", data / "clip_vit_b32/text_audioset527.npz"),
+    )
+    assert result.returncode == 0, result.stderr
+    quick = "run.epochs=1", "data.batch_size=16", "data.stages=[{epochs: 1, seconds: 1}]"
+    quick += "optimiser.learning_rate=0.00001", f"network.init={weights}"
+    run = run_command(
+        *("pretrain", "fit", "--config", CONF / "builtin.yaml", "--data", "shards"),
+        *("--out", "run", "--json"),
+        *(part for setting in quick for part in ("--set", setting)),
+        timeout=280,
+        env={"OMP_NUM_THREADS": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    metrics = json.loads(run.stdout)["metrics"]
+    assert metrics["validation/tagger_text_loss"] < 0.02, "a step this small hardly moves it"
+    assert metrics["train/tagger_text_loss"] > 0.05, "changed sounds are not what the tagger heard"
+    assert metrics["validation/tagger_mAP"] > 0.9
+    model = load(tmp_path / "run/model")
+    assert model.sample_rate == 32_000
+    assert model.embed_file(tmp_path / "sounds" / path.name).shape == (512,)
 
 
 def train_retrieval(checkpoint: Path, shards: Path, clips: int = 90) -> dict[str, float]:

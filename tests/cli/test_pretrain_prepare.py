@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,62 @@ def test_failures_are_listed_and_the_exit_code_says_so(
     np.testing.assert_allclose(sample.targets[0], genuine / np.linalg.norm(genuine), atol=1e-6)
     manifest = read_manifest(tmp_path / "shards")
     assert manifest.settings["phrases_from_tables"] >= 1
+
+
+def test_a_folder_of_real_sounds_with_the_real_tagger(
+    data: Path, tmp_path: Path, run_command: Run
+) -> None:
+    """What is stored is what the published implementation hears in the same files."""
+    teacher = data / "teachers/efficientat_mn04"
+    sounds = sorted((data / "esc10_original").glob("*.ogg"))[::5]
+    (tmp_path / "sounds").mkdir()
+    for path in sounds:
+        shutil.copy(path, tmp_path / "sounds")
+    (tmp_path / "sounds" / "text.wav").write_text("no sound")
+    result = run_command(
+        *("pretrain", "prepare", "sounds", "--out", "shards", "--validation", "0", "--json"),
+        *("--tagger", teacher / "mn04_as_mAP_432.pt"),
+        *("--genuine-text", data / "clip_vit_b32/text_audioset527.npz"),
+    )
+    assert result.returncode == 1 and "text.wav" in result.stderr
+    document = json.loads(result.stdout)
+    assert document["sample_rate"] == 32_000 and len(document["tagger"]["labels"]) == 527
+    assert document["settings"]["class_phrases_from_tables"] == 527
+    found = {sample.source: sample for sample in iterate(tmp_path / "shards")}
+    with np.load(teacher / "expected.npz") as expected:
+        for n, path in enumerate(sounds):
+            sample = found[path.name]
+            assert sample.targets.shape == (0, 512)
+            probabilities = 1 / (1 + np.exp(-expected["logits"][n]))
+            # The file was heard as 16-bit sound, and its numbers are kept as float16.
+            np.testing.assert_allclose(sample.tags.probabilities[0], probabilities, atol=5e-3)
+            np.testing.assert_allclose(sample.tags.features[0], expected["features"][n], atol=2e-2)
+            assert len(sample.tags.features) == 1 + int(np.ceil(sample.seconds))
+
+
+def test_taggers_that_are_none(data: Path, tmp_path: Path, run_command: Run) -> None:
+    weights = data / "teachers/efficientat_mn04/mn04_as_mAP_432.pt"
+    labels = weights.with_name("class_labels_indices.csv").read_text()
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 16_000)
+    for folder in ("half", "fewer", "alone"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "half/a.pt").write_bytes(weights.read_bytes()[:200_000])
+    (tmp_path / "half/class_labels_indices.csv").write_text(labels)
+    shutil.copy(weights, tmp_path / "fewer/a.pt")
+    shorter = "".join(labels.splitlines(keepends=True)[:-3])
+    (tmp_path / "fewer/class_labels_indices.csv").write_text(shorter)
+    shutil.copy(weights, tmp_path / "alone/a.pt")
+    for tagger, message in (
+        ("half/a.pt", "damaged"),
+        ("fewer/a.pt", "527 classes"),
+        ("alone/a.pt", "class_labels_indices.csv"),
+        ("nowhere.pt", "nowhere.pt"),
+    ):
+        result = run_command("pretrain", "prepare", ".", "--out", "o", "--tagger", tagger)
+        assert result.returncode == 1, tagger
+        assert message in result.stderr.replace("\n", " ")
+        assert "Traceback" not in result.stderr
+        assert not (tmp_path / "o").exists()
 
 
 def test_errors_say_what_to_do(tmp_path: Path, run_command: Run) -> None:

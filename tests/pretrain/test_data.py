@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,37 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tones import KINDS, samples, tiny, write_tones
+from tones import (
+    KINDS,
+    TAGGER,
+    class_embeddings,
+    heard_samples,
+    samples,
+    tagged,
+    tiny,
+    write_heard,
+    write_tones,
+)
 
 from wav2clip.errors import DataError
+from wav2clip.pretrain.classes import write_classes
 from wav2clip.pretrain.config import FitConfig
 from wav2clip.pretrain.data import (
+    STRETCH,
     Corpus,
+    Crops,
     EpochSampler,
+    Item,
     Process,
-    crop,
+    fill,
     load_corpus,
     train_loader,
     whole_clips,
+    window,
 )
+from wav2clip.pretrain.shards import Tags, Teacher, write_shards
+
+TEACHER = Teacher("tones", "tones-1", "tones", 8)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +63,8 @@ def test_crops_have_the_length_and_hold_the_sound(
     length: int, wanted: int, pad: str, seed: int
 ) -> None:
     audio = np.arange(1, length + 1, dtype=np.int16)
-    cut = crop(audio, wanted, pad, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    cut = fill(audio[window(length, wanted, rng)], wanted, pad, rng)
     assert len(cut) == wanted and cut.dtype == np.int16
     if wanted <= length:
         assert (np.diff(cut) == 1).all()
@@ -166,3 +186,119 @@ def test_bad_folders_are_named(folder: Path, tmp_path: Path) -> None:
 def test_odd_numbers_of_processes_are_refused(corpus: Corpus) -> None:
     with pytest.raises(DataError, match="cannot be shared by 3 processes"):
         train_loader(tiny(), corpus, Process(0, 3))
+
+
+# What a tagger heard ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def heard_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_heard(tmp_path_factory.mktemp("heard") / "shards")
+
+
+@pytest.fixture(scope="module")
+def heard_corpus(heard_folder: Path) -> Corpus:
+    return load_corpus(heard_folder, tagged())
+
+
+def test_classes_are_what_the_tagger_heard_on_average(heard_corpus: Corpus) -> None:
+    classes = heard_corpus.labels.classes
+    heard = [s.tags for s in heard_samples(40, 1) if s.tags is not None]
+    assert len(heard) == 32
+    probabilities = np.stack([tags.probabilities[0].astype(np.float64) for tags in heard])
+    features = np.stack([tags.features[0].astype(np.float64) for tags in heard])
+    np.testing.assert_allclose(classes.prior, probabilities.mean(0), atol=1e-6)
+    np.testing.assert_allclose(classes.feature_mean, features.mean(0), atol=1e-5)
+    np.testing.assert_allclose(classes.feature_std, features.std(0), atol=1e-5)
+    np.testing.assert_array_equal(classes.bank, class_embeddings())
+    assert classes.names == KINDS
+
+
+def test_words_are_centred_on_the_classes_names_where_no_target_is_a_picture(
+    heard_corpus: Corpus, tmp_path: Path
+) -> None:
+    np.testing.assert_allclose(heard_corpus.labels.mean, class_embeddings().mean(0), atol=1e-6)
+    seen = [replace(s, kind="image") for s in heard_samples(40, 1)]
+    write_shards(tmp_path, {"train": seen, "validation": seen[:1]}, TEACHER, tagger=TAGGER)
+    write_classes(tmp_path, KINDS, class_embeddings())
+    labels = load_corpus(tmp_path, tagged()).labels
+    np.testing.assert_allclose(labels.mean, labels.bank.mean(0), atol=1e-6)
+
+
+def test_clips_without_words_or_without_tags_are_nan_there(heard_corpus: Corpus) -> None:
+    loader = train_loader(tagged(), heard_corpus, Process())
+    batch = next(iter(loader))
+    assert batch.probabilities.shape == (8, 6) and batch.heard.shape == (8, 5)
+    untold, unheard = batch.targets.isnan().all(1), batch.probabilities.isnan().all(1)
+    assert torch.equal(untold, batch.labels[:, 0] == -1)
+    assert torch.equal(unheard, batch.heard.isnan().all(1))
+    everything = list(loader)
+    share = torch.cat([b.probabilities for b in everything]).isnan().all(1).float().mean()
+    assert 0 < share < 0.5
+
+
+def test_a_crop_is_what_the_tagger_heard_in_its_seconds(heard_corpus: Corpus) -> None:
+    rate = 32_000
+    tags = Tags(np.eye(4, 6, dtype=np.float16), np.eye(4, 5, dtype=np.float16))
+    item = Item(np.arange(3 * rate).astype(np.int16), np.zeros((1, 8), np.float32), None, tags)
+    for position in range(20):
+        crop = Crops(tagged(augment={"speed": 0, "short": 0}))(item, 0, position)
+        assert len(crop.audio) == 0.2 * rate
+        starts = [s for s in range(3 * rate) if item.audio[s] == crop.audio[0]]
+        inside = {int((start + len(crop.audio) / 2) / rate) for start in starts}
+        assert any(crop.tags.probabilities[0, 1 + second] == 1 for second in inside)
+        assert crop.tags.probabilities[0, 0] == 0, "row 0 is of the whole clip"
+        whole = Crops(tagged(data={"tags": "clip"}))(item, 0, position)
+        assert whole.tags.probabilities[0, 0] == 1
+
+
+def test_short_pieces_of_sound_are_filled_up() -> None:
+    config = tagged(
+        augment={"speed": 0, "short": 1.0, "shortest": 0.05},
+        data={"pad": "zeros", "stages": [{"epochs": 1, "seconds": 1.0}]},
+    )
+    tags = Tags(np.zeros((4, 6), np.float16), np.zeros((4, 5), np.float16))
+    item = Item(np.full(96_000, 7, np.int16), np.zeros((1, 8), np.float32), None, tags)
+    lengths = [int((Crops(config)(item, 0, position).audio != 0).sum()) for position in range(200)]
+    assert min(lengths) >= 0.05 * 32_000 and max(lengths) <= 32_000
+    assert np.median(lengths) == pytest.approx(32_000 * 0.05**0.5, rel=0.2)  # even in the logarithm
+
+
+def test_clips_without_a_label_are_balanced_by_their_surest_class(tmp_path: Path) -> None:
+    many = [s for s in heard_samples(60, 1) if s.tags is not None]
+    many = [replace(s, label=None, targets=s.targets[:0]) for s in many]
+    kept = [s for n, s in enumerate(many) if s.tags.probabilities[0].argmax() != 0 or n < 1]
+    write_shards(tmp_path, {"train": kept, "validation": kept[:1]}, TEACHER, tagger=TAGGER)
+    write_classes(tmp_path, KINDS, class_embeddings())
+    config = tagged(data={"balance": 1.0, "epoch_clips": 4000})
+    corpus = load_corpus(tmp_path, config)
+    draws = [draw.clip for draw in EpochSampler(config, corpus, Process(), 8)]
+    surest = [int(corpus.cached[clip].tags.probabilities[0].argmax()) for clip in draws]
+    assert np.allclose(np.bincount(surest, minlength=6), 4000 / 6, rtol=0.15)
+
+
+def test_batches_of_whole_clips_hardly_repeat_any(heard_corpus: Corpus) -> None:
+    lengths = sorted(len(item.audio) for item in heard_corpus.validation)
+    batches = whole_clips(heard_corpus.validation, 8)
+    sizes = [len(item.audio) for batch in batches for item in batch]
+    assert len(sizes) == len(lengths)
+    assert all(old <= new <= STRETCH * old for old, new in zip(lengths, sizes, strict=True))
+
+
+def test_shards_that_do_not_fit_the_network_or_the_losses(
+    folder: Path, heard_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"32000 Hz, the network hears 16000 Hz"):
+        load_corpus(heard_folder, tiny())
+    with pytest.raises(DataError, match=r"no tagger has heard .*loss\.tagger_loss.*--tagger"):
+        load_corpus(folder, tiny(loss={"tagger_loss": 1}))
+    broken = write_heard(tmp_path / "broken")
+    (broken / "classes.npz").write_bytes(b"half")
+    with pytest.raises(DataError, match=r"classes\.npz is missing or damaged.*prepare"):
+        load_corpus(broken, tagged())
+    write_classes(broken, KINDS[:3], class_embeddings()[:3])
+    with pytest.raises(DataError, match=r"holds 3 classes .* names 6 of 8 dimensions"):
+        load_corpus(broken, tagged())
+    write_classes(broken, KINDS, np.full((6, 8), np.nan, np.float32))
+    with pytest.raises(DataError, match="NaN or infinity"):
+        load_corpus(broken, tagged())

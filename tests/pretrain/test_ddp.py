@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 import yaml
-from tones import TINY, write_tones
+from tones import TAGGED, TINY, write_heard, write_tones
 
 SCRIPT = '''
 """Fit by the package's own function and keep the gradients of the first steps."""
@@ -38,14 +41,32 @@ if os.environ.get("RANK", "0") == "0":
 '''
 
 
-def test_gradients_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
-    write_tones(tmp_path / "shards", train=32)
-    settings = TINY | {
-        "augment": {},
-        "network": TINY["network"] | {"dropout": 0},
-        "loss": {"clip_loss_x": 1, "labels_loss": 0.5, "class_aware": True},
-        "run": {"epochs": 1},
-    }
+PICTURES = TINY | {
+    "augment": {},
+    "network": TINY["network"] | {"dropout": 0},
+    "loss": {"clip_loss_x": 1, "labels_loss": 0.5, "class_aware": True},
+    "run": {"epochs": 1},
+}
+HEARD = TAGGED | {
+    "augment": {},
+    "network": TAGGED["network"] | {"dropout": 0},
+    "loss": TAGGED["loss"] | {"clip_loss": 0.5},
+    "run": {"epochs": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "write", "parts"),
+    [
+        (PICTURES, write_tones, ("image_transform", "logit_scale")),
+        (HEARD, write_heard, ("tagger_loss.bias", "tagger_features_loss", "names")),
+    ],
+    ids=["pictures", "heard"],
+)
+def test_gradients_of_two_processes_equal_those_of_one(
+    tmp_path: Path, settings: dict[str, Any], write: Callable[..., Path], parts: tuple[str, ...]
+) -> None:
+    write(tmp_path / "shards", train=32)
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / "run.py").write_text(SCRIPT)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -64,8 +85,8 @@ def test_gradients_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
     )
     assert len(one) == len(two) == 4
     assert one[0].keys() == two[0].keys()
-    assert any("image_transform" in name for name in one[0])
-    assert any("logit_scale" in name for name in one[0])
+    for part in parts:
+        assert any(part in name for name in one[0]), part
     for name, gradient in one[0].items():
         torch.testing.assert_close(two[0][name], gradient, atol=1e-6, rtol=1e-4, msg=name)
         assert gradient.abs().sum() > 0, name

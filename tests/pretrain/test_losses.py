@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from wav2clip.pretrain.batch import Batch
 from wav2clip.pretrain.config import FitConfig
+from wav2clip.pretrain.data import Labels
 from wav2clip.pretrain.losses import MAX_SCALE, InfoNCE, LabelsLoss, Losses, Scale, same_label
 
 
@@ -94,6 +98,44 @@ def test_labels_loss_without_any_label_is_zero_and_has_a_gradient() -> None:
     assert audio.grad is not None and torch.isfinite(audio.grad).all()
 
 
+def test_labels_loss_of_a_corpus_without_labels_is_zero() -> None:
+    audio = torch.randn(2, 5, requires_grad=True)
+    loss = LabelsLoss(torch.zeros(0, 5))(audio, torch.full((2, 1), -1), torch.ones(2, 1))
+    loss.backward()
+    assert loss.item() == 0 and audio.grad is not None
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(2, 7), seed=st.integers(0, 2**31))
+def test_rows_without_a_target_take_no_part(n: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    a, b = torch.randn(2, n, 5, generator=generator)
+    present = torch.rand(n, generator=generator) < 0.6
+    present[0] = True
+    loss = InfoNCE(0.1)(a, b, None, present)
+    assert loss.item() == pytest.approx(slow_info_nce(a[present], b[present], 10), abs=1e-4)
+    none = InfoNCE(0.1)(a.requires_grad_(), b, None, torch.zeros(n, dtype=torch.bool))
+    none.backward()
+    assert none.item() == 0 and torch.equal(a.grad, torch.zeros_like(a))
+
+
+def test_a_clip_without_a_target_changes_no_contrastive_loss_and_spoils_no_gradient() -> None:
+    features, audio, batch = data()
+    losses = make_losses(clip_loss=1, clip_loss_x=1)
+    some = losses(features[:3], audio[:3], batch_of(batch, slice(3)))
+    targets = batch.targets.clone()
+    targets[3] = torch.nan
+    every = losses(features, audio, replace(batch, targets=targets))
+    for name in ("clip_loss", "clip_loss_x"):
+        assert every[name].item() == pytest.approx(some[name].item(), abs=1e-5)
+    every["loss"].backward()
+    assert all(p.grad.isfinite().all() for p in losses.parameters() if p.grad is not None)
+
+
+def batch_of(batch: Batch, rows: slice) -> Batch:
+    return Batch(*(part[rows] for part in vars(batch).values()))
+
+
 def make_losses(centre: bool = False, **weights: float) -> Losses:
     torch.manual_seed(0)
     config = FitConfig.model_validate(
@@ -102,17 +144,21 @@ def make_losses(centre: bool = False, **weights: float) -> Losses:
             "loss": {"class_aware": False, "temperature": 0.1, "centre": centre, **weights},
         }
     )
-    return Losses(config, torch.randn(3, 5), torch.arange(5.0) / 5).eval()
+    bank, mean = torch.randn(3, 5).numpy(), np.arange(5, dtype=np.float32) / 5
+    return Losses(config, Labels(("a", "b", "c"), bank, np.ones(3, np.int64), mean)).eval()
 
 
-def data() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def data() -> tuple[Tensor, Tensor, Batch]:
     g = torch.Generator().manual_seed(1)
     features, audio, targets = (torch.randn(4, d, generator=g) for d in (6, 5, 5))
-    return features, audio, targets, torch.tensor([[0], [1], [2], [0]]), torch.ones(4, 1)
+    labels, shares = torch.tensor([[0], [1], [2], [0]]), torch.ones(4, 1)
+    nothing = torch.zeros(4, 0)
+    return features, audio, Batch(nothing, targets, labels, shares, nothing, nothing)
 
 
 def test_each_loss_compares_what_its_name_says() -> None:
-    features, audio, targets, _, _ = data()
+    features, audio, batch = data()
+    targets = batch.targets
     assert make_losses(clip_loss=1)(*data())["clip_loss"].item() == pytest.approx(
         slow_info_nce(audio, targets, 10), abs=1e-4
     )
@@ -127,12 +173,12 @@ def test_each_loss_compares_what_its_name_says() -> None:
 
 
 def test_centring_subtracts_the_mean_from_targets_and_labels() -> None:
-    _, audio, targets, _, _ = data()
+    _, audio, batch = data()
     losses = make_losses(centre=True, clip_loss=1, labels_loss=1)
     mean = torch.arange(5.0) / 5
     values = losses(*data())
     assert values["clip_loss"].item() == pytest.approx(
-        slow_info_nce(audio, targets - mean, 10), abs=1e-4
+        slow_info_nce(audio, batch.targets - mean, 10), abs=1e-4
     )
     torch.manual_seed(0)
     bank = torch.randn(3, 5) - mean

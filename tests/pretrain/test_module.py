@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from tones import DIMENSION, tiny, write_tones
+from tones import DIMENSION, tagged, tiny, write_heard, write_tones
 
 from wav2clip.embedding.embedder import load
 from wav2clip.models.checkpoint import load_checkpoint
 from wav2clip.models.frontend import Frontend
-from wav2clip.pretrain.augment import LOUDNESS, Augment, Batch, equally_loud, waveform
+from wav2clip.pretrain.augment import LOUDNESS, Augment, equally_loud
+from wav2clip.pretrain.batch import Batch, waveform
 from wav2clip.pretrain.config import AugmentSettings, FitConfig
-from wav2clip.pretrain.data import collate, load_corpus, whole_clips
+from wav2clip.pretrain.data import Process, collate, load_corpus, train_loader, whole_clips
 from wav2clip.pretrain.fit import EpochReport, fit, read_metrics
 from wav2clip.pretrain.metrics import fitted_scale, validation_table
 from wav2clip.pretrain.module import PretrainModule, moving_average
@@ -37,6 +38,8 @@ def make_batch(n: int = 6, samples: int = 4000) -> Batch:
         torch.from_numpy(rng.normal(size=(n, DIMENSION)).astype(np.float32)),
         torch.arange(n)[:, None],
         torch.ones(n, 1),
+        torch.zeros(n, 0),
+        torch.zeros(n, 0),
     )
 
 
@@ -115,7 +118,7 @@ def test_reverberation_begins_with_the_direct_sound() -> None:
 
 def test_masks_cover_no_more_than_they_may() -> None:
     masked, _ = augment(make_batch(), mask_bands=1, mask_bins=20, mask_spans=1, mask_share=0.5)
-    silent = masked == 0
+    silent = masked == plain(make_batch()).mean(dim=(1, 2), keepdim=True)
     assert silent.all(dim=2).sum(dim=1).max() <= 21
     assert silent.all(dim=1).sum(dim=1).max() <= 0.5 * masked.shape[2] + 1
     assert silent.any()
@@ -293,3 +296,118 @@ def test_labels_that_training_never_saw_take_part_in_validation(shards: Path) ->
         module.validation_step((batch, [item.label for item in renamed]), 0)
     module.on_validation_epoch_end()
     assert 0 <= tables[0]["validation/accuracy"] <= 1
+
+
+# What a tagger teaches -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_heard(tmp_path_factory.mktemp("heard") / "shards", 60, 24)
+
+
+def quiet(config: FitConfig, shards: Path) -> tuple[PretrainModule, Batch]:
+    """A module that logs nothing, and its first batch."""
+    corpus = load_corpus(shards, config)
+    module = PretrainModule(config, corpus.labels, 100)
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    return module.train(), next(iter(train_loader(config, corpus, Process())))
+
+
+@pytest.mark.parametrize("loss", ["tagger_loss", "tagger_text_loss", "tagger_features_loss"])
+@pytest.mark.parametrize("architecture", ["mobilenet", "resnet18"])
+def test_each_loss_learns_what_the_tagger_hears(
+    tmp_path: Path, heard: Path, loss: str, architecture: str
+) -> None:
+    network: dict[str, Any] = {"width": 0.1, "hidden": 16, "classes": 6}
+    if architecture == "resnet18":
+        network = {"planes": [8, 8, 8, 16], "blocks": [1, 1, 1, 1]}
+        heard = write_heard(tmp_path / "shards", 60, 24, 16_000)
+    config = FitConfig.model_validate(
+        {
+            "network": network | {"architecture": architecture, "projection": DIMENSION},
+            "data": {
+                "batch_size": 20,
+                "stages": [{"epochs": 1, "seconds": 0.2}],
+                "epoch_clips": 240,
+                "validation_seconds": 0.3,
+            },
+            "loss": {"clip_loss_x": 0, loss: 1, "centre": True},
+            "optimiser": {"learning_rate": 0.01},
+            "run": {"epochs": 3},
+        }
+    )
+    fit(config, heard, tmp_path / "run")
+    losses = [line[f"train/{loss}"] for line in read_metrics(tmp_path / "run")]
+    assert losses[-1] < 0.85 * losses[0], losses
+    last = read_metrics(tmp_path / "run")[-1]
+    assert 0 <= last["validation/tagger_mAP"] <= 1
+    assert (
+        load(tmp_path / "run" / "model").sample_rate
+        == (16 if architecture == "resnet18" else 32) * 1000
+    )
+
+
+def test_frozen_batch_norms_keep_what_they_start_with(heard: Path, tmp_path: Path) -> None:
+    result = fit(tagged(run={"epochs": 1}), heard, tmp_path / "first")
+    config = tagged(network={"init": str(result.model), "frozen_batch_norm": True})
+    module, batch = quiet(config, heard)
+    before = {k: v.clone() for k, v in module.network.state_dict().items() if "running" in k}
+    assert before
+    module.training_step(batch, 0).backward()
+    after = module.network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert module.network.audio_encoder.training
+    free, batch = quiet(tagged(network={"init": str(result.model)}), heard)
+    free.training_step(batch, 0)
+    assert not all(torch.equal(free.network.state_dict()[n], v) for n, v in before.items())
+
+
+def test_the_trunk_has_a_rate_of_its_own_and_may_stand_still_at_first(heard: Path) -> None:
+    settings = {"schedule": "cosine", "trunk_scale": 0.1, "freeze_epochs": 1, "warmup": 0.2}
+    config = tagged(optimiser=settings | {"learning_rate": 0.01}, run={"epochs": 4})
+    module, _ = quiet(config, heard)  # 100 steps: 25 per epoch
+    made = module.configure_optimizers()
+    optimiser, curve = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(30):
+        rates.append([group["lr"] for group in optimiser.param_groups])
+        optimiser.step()
+        curve.step()
+    assert all(trunk == 0 < rest for trunk, rest in rates[:25])
+    assert all(trunk == pytest.approx(0.1 * rest) and rest > 0 for trunk, rest in rates[25:])
+    trunk, rest = (group["params"] for group in optimiser.param_groups)
+    encoder = list(module.network.audio_encoder.parameters())
+    assert [id(p) for p in trunk] == [id(p) for p in encoder]
+    trained = {id(p) for p in module.parameters() if p.requires_grad}
+    assert trained == {id(p) for p in [*trunk, *rest]} and len(trained) == len(trunk) + len(rest)
+
+
+def test_validation_agrees_with_the_tagger_as_far_as_its_cosines_do(heard: Path) -> None:
+    """Embeddings made of the tagger's own probabilities rank clips as the tagger does."""
+    config = tagged()
+    corpus = load_corpus(heard, config)
+    module = PretrainModule(config, corpus.labels, 10).eval()
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    tables: list[dict[str, float]] = []
+    module.log_dict = lambda table, **_: tables.append(table)  # type: ignore[method-assign]
+    batches = [collate(items, corpus.labels) for items in whole_clips(corpus.validation, 8)]
+    bank = module.class_bank
+    inverse = torch.linalg.pinv(bank)  # cosines are then the probabilities themselves
+    for batch in batches:
+        said = batch.probabilities.nan_to_num(nan=0.0) @ inverse.T
+        module.embed = lambda audio, said=said: (torch.zeros(len(audio), 96), said)
+        module.validation_step((batch, [None] * len(batch)), 0)
+    module.on_validation_epoch_end()
+    assert tables[0]["validation/tagger_mAP"] > 0.95
+
+
+def test_the_shipped_model_says_where_it_came_from(heard: Path, tmp_path: Path) -> None:
+    result = fit(tagged(run={"epochs": 1}), heard, tmp_path)
+    config = load_checkpoint(result.model).config
+    assert config.frontend.sample_rate == 32_000
+    assert config.provenance["data"]["tagger"]["licence"] == "MIT"
+    embedding = load(result.model).embed_audio(
+        np.random.default_rng(0).normal(size=3200) / 9, 32_000
+    )
+    assert embedding.shape == (DIMENSION,) and np.isfinite(embedding).all()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from lightning.pytorch.callbacks import Callback
-from tones import TINY, tiny, write_tones
+from tones import TINY, tagged, tiny, write_heard, write_tones
 
 from wav2clip.errors import DataError, TrainingError
 from wav2clip.models.checkpoint import load_checkpoint
@@ -67,6 +67,27 @@ def test_a_resumed_run_has_the_same_losses_to_the_last_digit(
     one = load_checkpoint(tmp_path / "whole" / "model")
     assert load_checkpoint(result.model).fingerprint == one.fingerprint
     assert (load_checkpoint(result.model).mean == one.mean).all()
+
+
+def test_a_run_taught_by_a_tagger_resumes_to_the_last_digit(tmp_path: Path) -> None:
+    shards = write_heard(tmp_path / "shards")
+    first = fit(tagged(run={"epochs": 1}), shards, tmp_path / "first")
+    config = tagged(
+        network={"init": str(first.model), "frozen_batch_norm": True},
+        optimiser={"schedule": "cosine", "trunk_scale": 0.3, "freeze_epochs": 1},
+        data={"balance": 0.5},
+        run={"epochs": 4, "stop_after": None},
+    )
+    whole, broken, rest = Losses(), Losses(crash_in=2), Losses()
+    fit(config, shards, tmp_path / "whole", callbacks=[whole])
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(config, shards, tmp_path / "killed", callbacks=[broken])
+    result = fit(config, shards, tmp_path / "killed", resume=True, callbacks=[rest])
+    assert whole.steps[: len(broken.steps)] == broken.steps
+    assert [s for s in whole.steps if s[0] >= 2] == rest.steps
+    assert without_seconds(tmp_path / "whole") == without_seconds(tmp_path / "killed")
+    one = load_checkpoint(tmp_path / "whole" / "model")
+    assert load_checkpoint(result.model).fingerprint == one.fingerprint
 
 
 def test_the_command_resumes_after_sigkill(tmp_path: Path, shards: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,16 @@ from hypothesis import strategies as st
 
 from wav2clip.errors import DataError, MissingExtraError
 from wav2clip.pretrain import shards
-from wav2clip.pretrain.shards import Sample, Teacher, iterate, read_manifest, verify, write_shards
+from wav2clip.pretrain.shards import (
+    Sample,
+    TaggerRecord,
+    Tags,
+    Teacher,
+    iterate,
+    read_manifest,
+    verify,
+    write_shards,
+)
 
 TEACHER = Teacher("toy", "f00", "toy-space", 8)
 
@@ -210,3 +220,37 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="cannot write"):
         write_shards(tmp_path / "file" / "shards", {"train": make_samples(1)}, TEACHER)
+
+
+def heard(sample: Sample, rows: int) -> Sample:
+    """The same at another rate, heard by a tagger of three classes."""
+    rng = np.random.default_rng(rows)
+    tags = Tags(rng.random((rows, 3)).astype(np.float16), rng.random((rows, 2)).astype(np.float16))
+    return replace(sample, tags=tags, sample_rate=32_000, targets=sample.targets[: rows - 1])
+
+
+def test_what_a_tagger_hears_returns_unchanged(tmp_path: Path) -> None:
+    tagger = TaggerRecord("ear", "ear-1", "MIT", 2, ("dog", "rain, heavy", "bell"))
+    written = [heard(sample, 1 + n) for n, sample in enumerate(make_samples(3))]
+    write_shards(tmp_path, {"train": written}, TEACHER, tagger=tagger)
+    manifest = read_manifest(tmp_path, sample_rate=32_000)
+    assert manifest.tagger == tagger
+    assert manifest.hours("train") * 3600 == pytest.approx((1 + 701 + 1401) / 32_000, abs=1e-3)
+    for found, expected in zip(iterate(tmp_path), written, strict=True):
+        assert_equal(found, expected)
+        assert found.sample_rate == 32_000
+        np.testing.assert_array_equal(found.tags.probabilities, expected.tags.probabilities)
+        np.testing.assert_array_equal(found.tags.features, expected.tags.features)
+        assert found.tags.features.dtype == np.float16
+    with pytest.raises(DataError, match=r"32000 Hz, the network hears 16000 Hz.*--sample-rate"):
+        read_manifest(tmp_path, sample_rate=16_000)
+
+
+def test_shards_from_before_there_were_taggers_still_load(folder: Path) -> None:
+    path = folder / "manifest.json"
+    document = json.loads(path.read_text())
+    assert document.pop("tagger") is None
+    path.write_text(json.dumps(document))
+    manifest = read_manifest(folder, dimension=8, sample_rate=16_000)
+    assert manifest.tagger is None
+    assert all(s.tags is None and s.sample_rate == 16_000 for s in iterate(folder))

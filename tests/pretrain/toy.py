@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -56,6 +57,25 @@ class ToyTowers(Towers):
         vectors[:, :15] = rows
         vectors[:, 15] = 0.1
         return vectors
+
+
+class ToyTagger:
+    """Features: six statistics of a waveform. Probabilities: a fixed mixture of them."""
+
+    name, licence, labels = "toy-tagger", "MIT", ("dog", "rain, heavy", "bell", "wind")
+    feature_dimension = 6
+
+    def __init__(self, sample_rate: int = 32_000, fingerprint: str = "toy-1") -> None:
+        self.sample_rate, self.fingerprint = sample_rate, fingerprint
+        self.heard: list[tuple[int, int]] = []  # shape of each call
+
+    def __call__(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        self.heard.append((len(wave), wave.shape[1]))
+        statistics = [wave.mean(1), wave.std(1, unbiased=False), wave.amax(1), wave.amin(1)]
+        statistics += [wave.abs().mean(1), wave.square().mean(1)]
+        features = torch.stack(statistics, 1)
+        mixture = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+        return (5 * features @ mixture).sigmoid(), features
 
 
 def film(
