@@ -43,9 +43,7 @@ def spoil_short_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OnnxGraph, "__call__", wrong)
 
 
-def test_wrong_for_short_sounds_alone(
-    builtin: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_for_short_sounds_alone(builtin: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil_short_sounds(monkeypatch)
     with pytest.raises(EngineError, match=r"cosines 0\.05 s: .*5\.0 s: 1\.0000.*expected at least"):
         engines.make_engine("onnx", builtin)

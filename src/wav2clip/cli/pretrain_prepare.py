@@ -28,8 +28,8 @@ def prepare(
     tagger: Annotated[
         str | None,
         typer.Option(
-            help="A second teacher that listens: weights of EfficientAT, by name or path. Clips "
-            "then need neither words nor pictures.",
+            help="A second teacher that listens: efficientat-mn04, or a file with weights of "
+            "EfficientAT. Clips then need neither words nor pictures.",
             show_default=False,
         ),
     ] = None,
@@ -96,7 +96,7 @@ def prepare(
 
     Example: `wav2clip pretrain prepare clips.csv --out s --teacher openai/clip-vit-base-patch16`
 
-    Example: `wav2clip pretrain prepare recordings --out shards --tagger mn04_as_mAP_432.pt`
+    Example: `wav2clip pretrain prepare recordings --out shards --tagger efficientat-mn04`
     """
     from wav2clip.cli import console
     from wav2clip.models.tagger import load_tagger

@@ -68,6 +68,11 @@ class Classifier(nn.Module):
         self.network = network
         self.head = nn.Linear(network.config.features, classes)
 
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the waveforms."""
+        return self.frontend.config.sample_rate
+
     def forward(self, waves: Tensor) -> Tensor:
         with torch.no_grad():
             spectrogram = self.frontend.standardize(self.frontend(waves), "recording")
@@ -151,7 +156,7 @@ def _fit(
     for _ in range(settings.epochs):
         model.train()
         order = rng.permutation(train)
-        for rows, waves in _crops(dataset, order, settings, rng):
+        for rows, waves in _crops(dataset, order, settings, model.sample_rate, rng):
             optimizer.zero_grad()
             logits = model(waves)
             loss = nn.functional.cross_entropy(logits, targets[rows].to(logits.device))
@@ -167,23 +172,27 @@ def _fit(
     model.load_state_dict(best_state)
 
 
-def _waves(dataset: Dataset, rows: Indices) -> Iterator[Samples]:
+def _waves(dataset: Dataset, rows: Indices, sample_rate: int) -> Iterator[Samples]:
     """Waveforms in the order of the rows, decoded by threads ahead of their turn."""
 
     def decode(clip: Clip) -> Samples:
-        return load_audio(clip.path).samples
+        return load_audio(clip.path, sample_rate).samples
 
     return ahead((partial(decode, dataset.clips[row]) for row in rows), _WORKERS, _AHEAD)
 
 
 def _crops(
-    dataset: Dataset, order: Indices, settings: Settings, rng: np.random.Generator
+    dataset: Dataset,
+    order: Indices,
+    settings: Settings,
+    sample_rate: int,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[Indices, Tensor]]:
     """Batches of rows and their crops (batch, n)."""
-    length = round(settings.crop_seconds * 16_000)
+    length = round(settings.crop_seconds * sample_rate)
     batch: list[Samples] = []
     first = 0
-    for wave in _waves(dataset, order):
+    for wave in _waves(dataset, order, sample_rate):
         repeated = np.resize(wave, max(length, len(wave)))  # np.resize repeats what is too short
         start = int(rng.integers(len(repeated) - length + 1))
         batch.append(repeated[start : start + length])
@@ -198,5 +207,6 @@ def _predict(model: Classifier, dataset: Dataset, rows: Indices) -> NDArray[np.i
     """Classes of whole recordings, each by itself: no padding, no batch mates."""
     model.eval()
     with torch.inference_mode():
-        logits = [model(torch.from_numpy(wave[None])) for wave in _waves(dataset, rows)]
+        waves = _waves(dataset, rows, model.sample_rate)
+        logits = [model(torch.from_numpy(wave[None])) for wave in waves]
     return np.array([int(one.argmax()) for one in logits], np.int64)

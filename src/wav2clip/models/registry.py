@@ -65,6 +65,25 @@ MODELS = {
     )
 }
 
+TAGGER = Model(
+    name="efficientat-mn04",
+    summary="a tagger of AudioSet's 527 classes, to learn from",
+    licence="MIT",
+    url="https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/mn04_as_mAP_432.pt",
+    filename="efficientat/mn04_as_mAP_432.pt",
+    sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
+)
+"""Teacher of the built-in encoder (Schmid et al. 2023, arXiv 2211.04772), not part of it."""
+
+TAGGER_CLASSES = Model(
+    name="audioset-classes",
+    summary="names of AudioSet's classes",
+    licence="CC-BY-4.0",
+    url="http://storage.googleapis.com/us_audioset/youtube_corpus/v1/csv/class_labels_indices.csv",
+    filename="efficientat/class_labels_indices.csv",
+)
+"""Lies beside the tagger's weights."""
+
 
 def locate(name_or_path: str | Path, progress: Progress | None = None) -> Path:
     """Path of the weights behind a name (fetched if need be) or a path.

@@ -23,6 +23,7 @@ from wav2clip.models.checkpoint import check_finite, read_tensors
 from wav2clip.models.mel import MelConfig, MelFrontend
 from wav2clip.models.mobilenet import MobileNet, MobileNetConfig, classifier
 from wav2clip.models.network import AudioNetwork
+from wav2clip.models.registry import TAGGER, TAGGER_CLASSES, fetch
 
 LABELS_FILE = "class_labels_indices.csv"
 """AudioSet's table of classes: columns ``index``, ``mid``, ``display_name``."""
@@ -41,6 +42,8 @@ class Tagger:
         classifier: features to logits.
         frontend: waveform to log-mel spectrogram.
         fingerprint: 16 hexadecimal digits that change when any weight changes.
+        name: that of the registry, or of the file.
+        licence: of the weights; "unknown" for a file that the registry does not know.
     """
 
     labels: tuple[str, ...]
@@ -49,6 +52,8 @@ class Tagger:
     classifier: nn.Sequential
     frontend: MelFrontend
     fingerprint: str
+    name: str = "unnamed"
+    licence: str = "unknown"
 
     @property
     def sample_rate(self) -> int:
@@ -93,18 +98,22 @@ class Tagger:
         return network
 
 
-def load_tagger(path: str | Path, labels: str | Path | None = None) -> Tagger:
+def load_tagger(name_or_path: str | Path, labels: str | Path | None = None) -> Tagger:
     """Load a tagger from a ``.pt`` in EfficientAT's layout.
 
     Args:
-        path: the weights.
+        name_or_path: the weights, or ``"efficientat-mn04"`` for those that the registry fetches.
         labels: the table of classes; by default :data:`LABELS_FILE` beside the weights.
 
     Raises:
         CheckpointError: missing, damaged or unsafe file, tensors that do not fit the layout, or a
             table of another number of classes.
+        RegistryError: the registry's weights are not here and cannot be fetched.
     """
-    path = Path(path).expanduser()
+    if str(name_or_path) == TAGGER.name:
+        fetch(TAGGER_CLASSES)
+        name_or_path = fetch(TAGGER)
+    path = Path(name_or_path).expanduser()
     state = read_tensors(path)
     config = _config(state, path)
     encoder, head = MobileNet(config).eval(), classifier(config).eval()
@@ -133,8 +142,11 @@ def load_tagger(path: str | Path, labels: str | Path | None = None) -> Tagger:
     for module in (encoder, head):
         module.requires_grad_(False)
     frontend = MelFrontend(MelConfig())
+    name, licence = path.stem, "unknown"
+    if hashlib.sha256(path.read_bytes()).hexdigest() == TAGGER.sha256:
+        name, licence = TAGGER.name, TAGGER.licence
     fingerprint = digest.hexdigest()[:16]
-    return Tagger(names, config, encoder, head, frontend, fingerprint)
+    return Tagger(names, config, encoder, head, frontend, fingerprint, name, licence)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
