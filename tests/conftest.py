@@ -17,6 +17,8 @@ from published_layout import published_state
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
 from wav2clip.models.encoder import EncoderConfig
+from wav2clip.models.mel import MelConfig
+from wav2clip.models.mobilenet import MobileNetConfig
 from wav2clip.models.network import AudioNetwork
 
 ROOT = Path(__file__).parent.parent
@@ -78,6 +80,23 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(small_checkpoint: Path) -> Wav2CLIP:
     """A loaded model of :func:`small_checkpoint`."""
     return Wav2CLIP(load_checkpoint(small_checkpoint), name="small")
+
+
+@pytest.fixture(scope="session")
+def small_mobilenet_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in model's architecture at 32 kHz, narrower, with random weights."""
+    torch.manual_seed(0)
+    encoder = MobileNetConfig(width=0.2, hidden=64, classes=50)
+    config = AudioConfig(MelConfig(), encoder, licence="MIT", provenance={"data": "none"})
+    mean = np.random.default_rng(0).normal(size=512).astype(np.float32) / 50
+    folder = tmp_path_factory.mktemp("small-mobilenet") / "model"
+    return save_checkpoint(folder, AudioNetwork(encoder), config, mean)
+
+
+@pytest.fixture(scope="session")
+def small_mobilenet(small_mobilenet_checkpoint: Path) -> Wav2CLIP:
+    """A loaded model of :func:`small_mobilenet_checkpoint`."""
+    return Wav2CLIP(load_checkpoint(small_mobilenet_checkpoint), name="small-mobilenet")
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""Give the training sounds names that a person would use, and leave out what must not be learnt.
+"""List the free training sounds with the words that their names tell, without test recordings.
 
-Reads ``sounds/meta.csv`` (names made from file and folder names), mends them with the rules in
-``sound_labels.txt``, excludes clips that also occur in the test collections (the output of
-``find_overlaps.py``, and Freesound ids shared with ESC-50 or UrbanSound8K), holds out a validation
-split by original recording, and writes what ``wav2clip pretrain prepare`` takes: a CSV with the
-columns audio, captions (separated by ``;``), label, source, split.
+Reads ``sounds_free/meta.csv`` and the rows of ``sounds/meta.csv`` whose sources are free. Names are
+mended by the rules of ``sound_labels.txt`` (for ``sounds``, whose names tell nearly all) and of
+``sound_words.txt`` (for ``sounds_free``, whose names tell something of every fifth clip). Clips
+that also occur in the test collections (the output of ``find_overlaps.py``) are excluded; those of
+``sounds_free`` were before it was put together. Writes what ``wav2clip pretrain prepare`` takes: a
+CSV with the columns audio, captions (separated by ``;``), label, source, split.
 
     python tools/curate_sounds.py --overlaps overlaps.csv --out curated.csv
 """
@@ -22,15 +23,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 RULES = Path(__file__).with_name("sound_labels.txt")
-# A clip is taken for a recording of a test collection when its waveform correlates this well, or a
-# little less where the spectrogram agrees too. Among broad-band sounds the values are far apart
-# (noise 0.1-0.4, the same recording 0.9-1); steady tones correlate by accident; some are lost.
-SAME_RECORDING = 0.7
-ALIKE = {"cosine": 0.9, "correlation": 0.5}
-# Clips gathered from the web, of which some are known to be cut from the same recordings as test
-# clips, though not at the same place: other barks of one dog.
-ALIKE_FROM_WEB = {"cosine": 0.9, "correlation": 0.35}
-WEB_SOURCES = ("animal10",)
+WORDS = Path(__file__).with_name("sound_words.txt")
+FREE = ("berklee", "cdda", "donateacry", "minetest", "opensfx", "openrct2", "philharmonia")
+"""Sources of ``sounds`` whose licences let the weights be given under CC BY-SA 4.0."""
+SAME_RECORDING = 0.5
+"""A clip is taken for a recording of a test collection when its waveform correlates this well.
+Among broad-band sounds the values are far apart (noise 0.1-0.4, the same recording 0.9-1); steady
+tones correlate by accident, and some are lost."""
 VALIDATION_SHARE = 0.07
 Row = dict[str, str]
 Rule = tuple[str, list[str], re.Pattern[str]]
@@ -64,57 +63,32 @@ def plain(text: str) -> str:
 def name_of(row: Row) -> str:
     """``source/name``: the part of the original path that tells what is heard."""
     path = PurePosixPath(row["original_path"])
-    source = row["source"]
-    if source == "berklee":
-        name = path.stem
-    elif source in ("booth", "nonverbal"):
-        name = re.sub(r"_?\d+dB$", "", path.parent.name)
-    else:
-        name = row["label"]
-    return f"{source}/{plain(name)}"
+    name = path.stem if row["source"] == "berklee" else row["label"]
+    return f"{row['source']}/{plain(name)}"
 
 
 def recording_of(row: Row) -> str:
     """Clips of one recording share this name: the path without the number of the take."""
     path = PurePosixPath(row["original_path"])
     stem = path.stem
-    if row["source"] == "kitchen20":  # fold-recording-take-class
-        stem = re.sub(r"-[A-Z]-\d+$", "", stem)
-    elif row["source"] == "donateacry":  # the first five groups name the phone
+    if row["source"] == "donateacry":  # the first five groups name the phone
         stem = "-".join(stem.split("-")[:5])
-    elif row["source"] == "nonverbal":  # the first group names the person
-        return f"nonverbal/{stem.split('_')[0]}"
     elif row["source"] == "philharmonia":  # instrument_note_length_loudness_technique
         stem = "_".join(stem.split("_")[:2])
-    elif row["source"] == "animal10":  # pieces of one recording were numbered one after the other
-        stem = re.sub(r"\d+$", lambda number: str(int(number[0]) // 10), stem)
-    elif row["source"] in ("berklee", "booth", "cdda", "minetest"):
+    elif row["source"] in ("berklee", "cdda", "minetest"):
         stem = re.sub(r"[\d_\- ]+$", "", stem)
     return f"{row['source']}/{path.parent}/{stem}"
 
 
-def freesound_ids(data: Path) -> set[str]:
-    """Freesound ids of the clips in ESC-50 and UrbanSound8K."""
-    esc = {row["src_file"] for row in read_csv(data / "esc50/meta/esc50.csv")}
-    urban = read_csv(data / "urbansound8k/metadata/UrbanSound8K.csv")
-    return esc | {row["fsID"] for row in urban}
-
-
-def leaks(rows: list[Row], overlaps: list[Row], ids: set[str]) -> dict[str, str]:
+def leaks(rows: list[Row], overlaps: list[Row]) -> dict[str, str]:
     """Reason for each file name that must not be trained on."""
     found = {}
     score = {Path(o["clip"]).parent.name + "/" + Path(o["clip"]).name: o for o in overlaps}
     for row in rows:
         match = score[row["filename"]]
-        number = re.search(r"-(\d{3,7})-[A-Z]-\d+\.wav$", row["original_path"])
-        alike = ALIKE_FROM_WEB if row["source"] in WEB_SOURCES else ALIKE
-        if float(match["correlation"]) >= SAME_RECORDING or all(
-            float(match[measure]) >= least for measure, least in alike.items()
-        ):
+        if float(match["correlation"]) >= SAME_RECORDING:
             reference = Path(match["reference"])
             found[row["filename"]] = f"the recording of {reference.parent.name}/{reference.name}"
-        elif row["source"] == "kitchen20" and number and number[1] in ids:
-            found[row["filename"]] = f"Freesound clip {number[1]}"
     sizes = Counter(row["source"] for row in rows)
     hits = Counter(row["source"] for row in rows if row["filename"] in found)
     for row in rows:
@@ -129,35 +103,54 @@ def split_of(recording: str) -> str:
     return "validation" if share < VALIDATION_SHARE else "train"
 
 
+def named(row: Row, label: str, phrases: list[str], nouns: set[str], group: str) -> Row:
+    """A row of the output; without a label it has no captions."""
+    captions: list[str] = []
+    if label:
+        article = "an" if label[0] in "aeiou" else "a"
+        noun = f"{article} {label}" if label in nouns else label
+        captions = [*dict.fromkeys([label, noun, *filter(None, phrases), f"the sound of {noun}"])]
+    return {
+        "audio": row["filename"],
+        "captions": ";".join(captions),
+        "label": label,
+        "source": row["source"],
+        "split": split_of(group),
+    }
+
+
 def curate(
     rows: list[Row], rules: list[Rule], excluded: dict[str, str], nouns: set[str]
 ) -> tuple[list[Row], Counter[str]]:
-    """Rows of the output, and names that no rule matched or that a rule dropped."""
+    """Rows of ``sounds``, and names that no rule matched or that a rule dropped."""
     kept, unnamed = [], Counter[str]()
     for row in rows:
         if row["filename"] in excluded:
             continue
         name = name_of(row)
-        label, phrases = next(
-            ((label, phrases) for label, phrases, pattern in rules if pattern.search(name)),
-            ("", []),
-        )
+        label, phrases = match(name, rules)
         if label in ("", "-"):
             unnamed[f"{'dropped' if label else 'NO RULE'} {name}"] += 1
             continue
-        article = "an" if label[0] in "aeiou" else "a"
-        noun = f"{article} {label}" if label in nouns else label
-        captions = dict.fromkeys([label, noun, *filter(None, phrases), f"the sound of {noun}"])
-        kept.append(
-            {
-                "audio": row["filename"],
-                "captions": ";".join(captions),
-                "label": label,
-                "source": row["source"],
-                "split": split_of(recording_of(row)),
-            }
-        )
+        kept.append(named(row, label, phrases, nouns, recording_of(row)))
     return kept, unnamed
+
+
+def match(name: str, rules: list[Rule]) -> tuple[str, list[str]]:
+    """Label and phrases of the first rule that is found in the name, or an empty label."""
+    return next(((label, more) for label, more, rule in rules if rule.search(name)), ("", []))
+
+
+def curate_free(rows: list[Row], rules: list[Rule], nouns: set[str]) -> list[Row]:
+    """Rows of ``sounds_free``; validation clips are of other sources than training clips."""
+    kept = []
+    for row in rows:
+        path = PurePosixPath(row["original_path"])
+        label, phrases = match(plain(path.stem), rules)
+        if not label:
+            label, phrases = match(plain(path.parent.name), rules)
+        kept.append(named(row, label, phrases, nouns, row["source"]))
+    return kept
 
 
 def report(
@@ -167,7 +160,8 @@ def report(
     print("found in a test collection:", dict(hits), "together", len(excluded))
     print("without a name:", sum(unnamed.values()))
     print("splits:", dict(Counter(row["split"] for row in kept)))
-    labels = Counter(row["label"] for row in kept)
+    labels = Counter(row["label"] for row in kept if row["label"])
+    print("with words:", sum(labels.values()), "of", len(kept))
     print(len(labels), "labels:", ", ".join(f"{name} {n}" for name, n in labels.most_common()))
 
 
@@ -179,13 +173,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--show-unnamed", action="store_true")
     args = parser.parse_args()
-    sounds = args.data.resolve() / "sounds"
-    rows = read_csv(sounds / "meta.csv")
-    excluded = leaks(rows, read_csv(args.overlaps), freesound_ids(args.data))
-    nouns = set(np.load(args.data / "clip_vit_b32/text_nouns.npz")["names"].tolist())
+    data = args.data.resolve()
+    rows = [row for row in read_csv(data / "sounds/meta.csv") if row["source"] in FREE]
+    excluded = leaks(rows, read_csv(args.overlaps))
+    nouns = set(np.load(data / "clip_vit_b32/text_nouns.npz")["names"].tolist())
     kept, unnamed = curate(rows, read_rules(RULES), excluded, nouns)
-    for row in kept:
-        row["audio"] = str(sounds / "audio" / row["audio"])
+    free = curate_free(read_csv(data / "sounds_free/meta.csv"), read_rules(WORDS), nouns)
+    for folder, part in (("sounds", kept), ("sounds_free", free)):
+        for row in part:
+            row["audio"] = str(data / folder / "audio" / row["audio"])
+    kept += free
     with args.out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(kept[0]))
         writer.writeheader()

@@ -107,7 +107,7 @@ def nearest(
     """For each query the CANDIDATES references with the best patch, as {reference: cosine}."""
     found: list[dict[int, float]] = []
     for part in queries.split(256):
-        best, where = (part.to(bank.dtype) @ bank.T).topk(4 * CANDIDATES, dim=1)
+        best, where = (part @ bank.T).topk(4 * CANDIDATES, dim=1)
         for scores, places in zip(best.float().tolist(), owner[where].tolist(), strict=True):
             row: dict[int, float] = {}
             for score, place in zip(scores, places, strict=True):
@@ -134,7 +134,7 @@ def search(clips: list[Wave], references: list[Wave]) -> list[tuple[int, float, 
         owner = torch.repeat_interleave(
             torch.tensor([r for r, _ in usable]), torch.tensor([len(b) for b in banks])
         )
-        bank = torch.cat(banks).bfloat16()
+        bank = torch.cat(banks)
         queries = torch.stack([patches(mels[i][at : at + columns], columns)[0] for i, at in pieces])
         for (i, at), row in zip(pieces, nearest(queries, bank, owner), strict=True):
             piece = clips[i][at * HOP : (at + columns) * HOP]

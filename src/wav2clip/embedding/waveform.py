@@ -54,7 +54,8 @@ class WaveformEngine:
         return self._pooled(waves, lambda part: self._graph(part)[0])
 
     def embed_windows(self, windows: Blocks) -> Embeddings:
-        parts = [self.embed(batch) for batch in windows()]
+        # Windows are read-only views of one another; a network wants memory of its own.
+        parts = [self.embed(batch.copy()) for batch in windows()]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def embed_stream(self, blocks: Blocks) -> Embeddings:
