@@ -1,4 +1,4 @@
-"""Files per second and milliseconds per stage over forty real clips; memory layouts of the network.
+"""The published network over forty real clips: milliseconds per stage, and memory layouts.
 
     python benchmarks/embed.py [--data FOLDER] [--repeats 5]
 
@@ -19,11 +19,11 @@ import soundfile
 import torch
 
 from machine import machine
-from published import channels_first, features
+from published import channels_first, features, published_network
 from wav2clip.audio.io import downmix, resample
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP
-from wav2clip.models.checkpoint import AudioConfig, Checkpoint, build_network
+from wav2clip.models.checkpoint import AudioConfig, Checkpoint
 from wav2clip.models.frontend import Frontend
 from wav2clip.models.network import AudioNetwork
 
@@ -112,9 +112,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    torch.manual_seed(0)
-    state = AudioNetwork().state_dict()
-    network = build_network(AudioConfig().encoder, state)
+    network = published_network()
     paths = sorted(arguments.data.glob("*.ogg"))
     print(f"{machine()}; torch {torch.__version__} with {torch.get_num_threads()} threads")
     with torch.inference_mode():

@@ -5,7 +5,9 @@
     python benchmarks/engines.py limit       # multiply-adds per second: this processor, each engine
 
 The published way is written plainly in published.py. Ours is `embed_files`, as `wav2clip embed` and
-`wav2clip index` call it. Ratios of one run are the measure.
+`wav2clip index` call it, with any model (`--model`), of whatever architecture and sample rate.
+Ratios of one run are the measure. Decoding alone, resampling to the model's rate included, takes
+part on the same cores: no engine can be faster, and its share says what is left to gain.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,9 +31,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from machine import has_bfloat16
 from published import Published
-from wav2clip.embedding.bulk import embed_files
+from wav2clip.audio.io import load_audio
+from wav2clip.embedding.bulk import ahead, embed_files
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.embedding.engines import make_engine
+from wav2clip.errors import Wav2ClipError
 from wav2clip.models.checkpoint import load_checkpoint
 from wav2clip.models.encoder import PackedConv2d
 from wav2clip.models.registry import locate
@@ -45,6 +50,9 @@ KINDS = {
     "onnx-int8": {"engine": "onnx-int8"},
 }
 PUBLISHED = "published way"
+DECODING = "decoding alone"
+AHEAD = 32
+"""As in wav2clip.embedding.bulk."""
 SETS = {
     "ESC-10 as published: 44.1 kHz Vorbis": 7 * sorted((DATA / "esc10_original").glob("*.ogg")),
     "ESC-50 at 16 kHz, Opus": sorted((DATA / "esc50" / "audio").glob("*.ogg"))[:280],
@@ -61,16 +69,34 @@ def seconds(call: Callable[[], object]) -> float:
 Way = Callable[[Sequence[Path]], object]
 
 
-def ways() -> dict[str, Way]:
-    """The published way and each engine, loaded: functions that embed files."""
-    models = {name: load("builtin", **options) for name, options in KINDS.items()}
-    ours = {name: partial(embed_all, model) for name, model in models.items()}
-    return {PUBLISHED: Published(), **ours}
+def models(name: str) -> dict[str, Wav2CLIP]:
+    """A model with each engine that can run it."""
+    found = {}
+    for title, options in KINDS.items():
+        try:
+            found[title] = load(name, **options)
+        except Wav2ClipError as error:
+            print(f"{title} is left out: {error}", file=sys.stderr)
+    return found
+
+
+def ways(name: str = "builtin") -> dict[str, Way]:
+    """The published way, decoding alone, and each engine, loaded: functions that take files."""
+    loaded = models(name)
+    (rate, *_) = [model.sample_rate for model in loaded.values()]
+    ours = {title: partial(embed_all, model) for title, model in loaded.items()}
+    return {PUBLISHED: Published(), DECODING: partial(decode_all, rate=rate), **ours}
 
 
 def embed_all(model: Wav2CLIP, paths: Sequence[Path], workers: int | None = None) -> None:
     for result in embed_files(model, paths, workers=workers):
         assert result.error is None, result
+
+
+def decode_all(paths: Sequence[Path], rate: int, workers: int | None = None) -> list[np.ndarray]:
+    """Samples of the files at ``rate``, in their order; by default a thread for each core."""
+    calls = (partial(load_audio, path, rate) for path in paths)
+    return [audio.samples for audio in ahead(calls, workers or torch.get_num_threads(), AHEAD)]
 
 
 def file_seconds(ways: dict[str, Way], paths: Sequence[Path], turns: int) -> dict[str, float]:
@@ -82,17 +108,18 @@ def file_seconds(ways: dict[str, Way], paths: Sequence[Path], turns: int) -> dic
     return {name: min(times) for name, times in taken.items()}
 
 
-def speed(turns: int) -> None:
+def speed(model: str, turns: int) -> None:
     """Print a table for each kind of files."""
-    every = ways()
+    every = ways(model)
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
     for title, paths in SETS.items():
         times = file_seconds(every, paths, turns)
-        print(f"\n| {title}, {len(paths)} files | ms per file | files per second | ratio |")
-        print("|---|---|---|---|")
+        print(f"\n| {title}, {len(paths)} files | ms | files/s | ratio | share of decoding |")
+        print("|---|---|---|---|---|")
         for name, each in times.items():
-            ratio = times[PUBLISHED] / each
-            print(f"| {name} | {each * 1e3:.1f} | {1 / each:.0f} | {ratio:.2f} |")
+            ratio, share = times[PUBLISHED] / each, times[DECODING] / each
+            shown = "" if name == PUBLISHED else f"{share:.0%}"
+            print(f"| {name} | {each * 1e3:.1f} | {1 / each:.0f} | {ratio:.2f} | {shown} |")
 
 
 def limit() -> None:
@@ -130,7 +157,7 @@ def best(call: Callable[[], object], turns: int = 12) -> float:
     return min(seconds(call) for _ in range(turns))
 
 
-def accuracy() -> None:
+def accuracy(model_name: str) -> None:
     """ESC-50 with each engine: zero-shot over all clips, linear probe in the official folds."""
     with (DATA / "esc50" / "meta" / "esc50.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -141,8 +168,7 @@ def accuracy() -> None:
     labels = [names[target] for target in sorted(names)]
     print("| engine | zero-shot % | probe % | smallest cosine | median |\n|---|---|---|---|---|")
     exact: np.ndarray | None = None
-    for name, options in KINDS.items():
-        model = load("builtin", **options)
+    for name, model in models(model_name).items():
         embeddings = embedded(model, paths)
         weights = class_weights(model.towers, labels)
         zero = model.probabilities(embeddings, weights).argmax(axis=1) == targets
@@ -173,12 +199,13 @@ def fold_accuracy(embeddings: np.ndarray, targets: np.ndarray, test: np.ndarray)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["speed", "accuracy", "limit"])
+    parser.add_argument("--model", default="builtin", help="of speed and accuracy: name or path")
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     if options.what == "speed":
-        speed(options.turns)
+        speed(options.model, options.turns)
     elif options.what == "accuracy":
-        accuracy()
+        accuracy(options.model)
     else:
         limit()
 
