@@ -22,6 +22,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -232,7 +233,7 @@ def rows_of(result: columns.Result, name: str) -> list[Row]:
 
 
 def summaries(result: columns.Result) -> Iterator[Row]:
-    """A row for each set, and for the phrases of many and of few relevant clips."""
+    """A row for each set, for the phrases of many and of few relevant clips, and for all sounds."""
     for name in result["sets"]:
         found = rows_of(result, name)
         yield mean(name, found)
@@ -241,6 +242,8 @@ def summaries(result: columns.Result) -> Iterator[Row]:
             few = [row for row in found if row.relevant < CUTOFFS[-1]]
             yield mean("phrases with at least ten relevant clips", many)
             yield mean("phrases with fewer", few)
+    alike = [rows_of(result, name) for name in result["sets"] if name.startswith("similar")]
+    yield mean("similar, both", list(chain(*alike)))
 
 
 def overview(results: Sequence[columns.Result]) -> str:
@@ -293,11 +296,12 @@ def page(results: Sequence[columns.Result]) -> str:
         "among the first ten finds; where fewer than ten clips are relevant, among as many as are "
         "relevant. Empty are the queries with nothing right among the first ten.",
         overview(results),
-        "Of UrbanSound8K and ESC-50, `similar` was asked with "
-        f"{SIMILAR} clips drawn with a seed; the query, all else from its recording, and Tux "
-        "Paint's sounds are left out. Pictures of CIFAR-10 and photographs are ten of a kind. The "
-        "built-in image tower has learned from CIFAR-10's pictures and the photographs (not from "
-        "their sounds, which do not exist); from no picture of Tux Paint.",
+        f"`similar` was asked with {SIMILAR} clips of ESC-50 and UrbanSound8K, drawn with a seed; "
+        "the query, all else from its recording, and Tux Paint's sounds are left out. Pictures of "
+        "CIFAR-10 and photographs are ten of a kind; the built-in image tower has learned from "
+        "both, and from no picture of Tux Paint. How well captions and pictures of Tux Paint find "
+        "their own recording among its 102: `python benchmarks/library.py retrieval --model "
+        "MODEL`, in [library.md](library.md#captions-and-pictures-to-sounds).",
         "## Phrases that find nothing",
         "\n".join(map(empty_phrases, results)),
         "## Every phrase, P@10",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -91,13 +93,15 @@ def test_embeddings_are_made_once(
     script: Script, small: Wav2CLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     robustness = script("robustness")
-    clips = robustness.Collection("some", [], np.zeros(0, int), np.zeros(0, int), ["a"])
+    clips = robustness.Collection("some", [], np.zeros(2, int), np.array([1, 4]), ["a"])
     monkeypatch.setattr(robustness, "embedded", lambda *_: np.ones((2, 3), np.float32))
     first = robustness.kept(small, clips, "8 kHz", tmp_path / "new")
     monkeypatch.setattr(robustness, "embedded", None)
     assert np.array_equal(robustness.kept(small, clips, "8 kHz", tmp_path / "new"), first)
     with pytest.raises(TypeError):  # another kind is another file
         robustness.kept(small, clips, "16 kHz", tmp_path / "new")
+    with pytest.raises(TypeError):  # and so are other folds
+        robustness.kept(small, replace(clips, folds=np.array([2])), "8 kHz", tmp_path / "new")
 
 
 def test_the_probe_never_sees_the_held_out_fold(
@@ -134,16 +138,26 @@ def test_what_falls_too_far_is_in_bold(script: Script) -> None:
             {"copy": kind, "zero_shot": accuracy, "cosine": 0.9}
             for kind, accuracy in zip(kinds, accuracies, strict=True)
         ]
-        return {"title": title, "collections": {"esc50": {"rows": rows}}}
+        return {"title": title, "collections": {"esc50": {"clips": 2000, "rows": rows}}}
 
     table = robustness.falls(
         [result("a", 70, 66, 71), result("b", 70, 65.5, 70)], "esc50", "zero_shot"
     )
+    assert "| a (2,000 clips) | falls by | b (2,000 clips) |" in table
     assert table.splitlines()[2:] == [
         "| as it is | 70.0 |  | 70.0 |  |",
         "| 8 kHz | 66.0 | 4.0 | 65.5 | **4.5** |",
         "| 16 kHz | 71.0 | -1.0 | 70.0 | 0.0 |",
     ]
+
+
+def test_folds_can_be_chosen(script: Script, data: Path) -> None:
+    robustness = script("robustness")
+    some, originals = robustness.collections(data, robustness.folds_in("4,1,4"))
+    assert (len(some.paths), len(some.labels), len(originals.paths)) == (800, 50, 40)
+    assert {path.name[0] for path in some.paths} == {"1", "4"}  # names begin with the fold
+    with pytest.raises(argparse.ArgumentTypeError, match="expected some of"):
+        robustness.folds_in("6")
 
 
 def test_labels_of_the_collections(script: Script, data: Path) -> None:
