@@ -48,7 +48,7 @@ def stages(paths: list[Path], network: AudioNetwork, repeats: int) -> None:
     waves = [resample(downmix(samples), rate) for samples, rate in decoded]
     tensors = [torch.from_numpy(wave)[None] for wave in waves]
     spectrograms = [frontend.standardize(frontend(wave), "recording") for wave in tensors]
-    folded = network.fold_batch_norm().pack_convolutions()
+    folded = network.fold_batch_norm()
     # Clips differ by a column; those of the commonest length are what a batch can be made of.
     columns = statistics.mode(s.shape[-1] for s in spectrograms)
     equal = [s for s in spectrograms if s.shape[-1] == columns]
@@ -73,13 +73,11 @@ def stages(paths: list[Path], network: AudioNetwork, repeats: int) -> None:
 def layouts(network: AudioNetwork, repeats: int) -> None:
     contiguous = channels_first(network)
     folded = network.fold_batch_norm()
-    packed = network.fold_batch_norm().pack_convolutions()
     print("\n| network alone, ms per 5 s clip | batch 1 | batch 8 |\n|---|---|---|")
     names = {
         "channels-first": "channels-first (the published layout)",
         "channels-last": "channels-last",
-        "folded": "channels-last, batch norms folded",
-        "as shipped": "channels-last, batch norms folded, weights packed (as shipped)",
+        "as shipped": "channels-last, batch norms folded (as shipped)",
     }
     rows: dict[str, list[float]] = {name: [] for name in names}
     for batch in (1, 8):
@@ -89,8 +87,7 @@ def layouts(network: AudioNetwork, repeats: int) -> None:
                 features(contiguous.audio_encoder, s)
             ),
             "channels-last": lambda s=spectrogram: network(s),
-            "folded": lambda s=spectrogram: folded(s),
-            "as shipped": lambda s=spectrogram: packed(s),
+            "as shipped": lambda s=spectrogram: folded(s),
         }
         # Turn by turn, so that a busy moment of the machine falls on all alike.
         times: dict[str, list[float]] = {name: [] for name in runs}

@@ -4,6 +4,7 @@
     python benchmarks/engines.py accuracy    # ESC-50: zero-shot and linear probe with each engine
     python benchmarks/engines.py limit       # multiply-adds per second: this processor, each engine
 
+`limit` compares whole calls, spectrogram included, with what the processor convolves at most.
 The published way is written plainly in published.py. Ours is `embed_files`, as `wav2clip embed` and
 `wav2clip index` call it, with any model (`--model`), of whatever architecture and sample rate.
 Ratios of one run are the measure. Decoding alone, resampling to the model's rate included, takes
@@ -34,10 +35,8 @@ from published import Published
 from wav2clip.audio.io import load_audio
 from wav2clip.embedding.bulk import ahead, embed_files
 from wav2clip.embedding.embedder import Wav2CLIP, load
-from wav2clip.embedding.engines import make_engine
 from wav2clip.errors import Wav2ClipError
-from wav2clip.models.checkpoint import load_checkpoint
-from wav2clip.models.encoder import PackedConv2d
+from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
 from wav2clip.models.registry import locate
 from wav2clip.zeroshot import class_weights
 
@@ -122,32 +121,38 @@ def speed(model: str, turns: int) -> None:
             print(f"| {name} | {each * 1e3:.1f} | {1 / each:.0f} | {ratio:.2f} | {shown} |")
 
 
-def limit() -> None:
+def limit(name: str) -> None:
     """What the processor can do (one large convolution; in int8 a matrix product), and does."""
-    checkpoint, spectrogram = load_checkpoint(locate("builtin")), torch.randn(8, 257, 227)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        checkpoint.network(spectrogram)
-    work = counter.get_total_flops() / 2  # multiply-adds of eight clips
+    loaded = models(name)
+    (rate, *_) = [model.sample_rate for model in loaded.values()]
+    waves = np.random.default_rng(0).normal(0, 0.1, (8, 5 * rate)).astype(np.float32)
+    work = multiply_adds(load_checkpoint(locate(name)), waves)
     most = {kind: convolution_rate(getattr(torch, kind)) for kind in ("float32", "bfloat16")}
     whole = torch.randint(-100, 100, (2048, 2048), dtype=torch.int8)
     most["int8"] = 2048**3 / best(lambda: torch._int_mm(whole, whole)) / 1e9
     print(f"one clip of 5 s: {work / 8e9:.2f} billion multiply-adds\n")
-    print("| | limit, 10^9/s | engine | network, 10^9/s | share |\n|---|---|---|---|---|")
-    for name, options in KINDS.items():
-        kind = "int8" if "int8" in name else name.split(", ")[1]
-        engine = make_engine(
-            options.get("engine", "torch"), checkpoint, None, options.get("precision", "float32")
-        )
-        with torch.inference_mode():
-            rate = work / best(lambda e=engine: e.embed(spectrogram)) / 1e9
-        share = rate / most[kind] * 100
-        print(f"| {kind} | {most[kind]:.0f} | {name} | {rate:.0f} | {share:.0f} % |")
+    print("| | limit, 10^9/s | engine | model, 10^9/s | share |\n|---|---|---|---|---|")
+    for title, model in loaded.items():
+        kind = "int8" if "int8" in title else title.split(", ")[1]
+        done = work / best(lambda m=model: m.embed_audio(waves, m.sample_rate)) / 1e9
+        share = done / most[kind] * 100
+        print(f"| {kind} | {most[kind]:.0f} | {title} | {done:.0f} | {share:.0f} % |")
+
+
+def multiply_adds(checkpoint: Checkpoint, waves: np.ndarray) -> float:
+    """Of the network, front end left out, for waveforms (batch, n) at the model's rate."""
+    config = checkpoint.config.frontend
+    spectrogram = torch.randn(len(waves), config.bins, config.columns(waves.shape[1]))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        checkpoint.network(spectrogram)
+    return counter.get_total_flops() / 2
 
 
 def convolution_rate(dtype: torch.dtype) -> float:
-    """10^9 multiply-adds per second in one large 3x3 convolution, packed, channels-last."""
+    """10^9 multiply-adds per second in one large 3x3 convolution, channels-last."""
     channels, side = 256, 64
-    convolution = PackedConv2d(torch.nn.Conv2d(channels, channels, 3, padding=1, dtype=dtype))
+    convolution = torch.nn.Conv2d(channels, channels, 3, padding=1, dtype=dtype)
+    convolution = convolution.to(memory_format=torch.channels_last)
     x = torch.randn(8, channels, side, side, dtype=dtype).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         return 8 * side**2 * 9 * channels**2 / best(lambda: convolution(x)) / 1e9
@@ -199,7 +204,7 @@ def fold_accuracy(embeddings: np.ndarray, targets: np.ndarray, test: np.ndarray)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["speed", "accuracy", "limit"])
-    parser.add_argument("--model", default="builtin", help="of speed and accuracy: name or path")
+    parser.add_argument("--model", default="builtin", help="name or path")
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     if options.what == "speed":
@@ -207,7 +212,7 @@ def main() -> None:
     elif options.what == "accuracy":
         accuracy(options.model)
     else:
-        limit()
+        limit(options.model)
 
 
 if __name__ == "__main__":
