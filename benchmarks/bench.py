@@ -84,7 +84,7 @@ QUICK = Sizes(1, 8, 3, (0.05,), (1_000, 10_000), 1)
 
 def speed(sizes: Sizes) -> Iterator[Row]:
     """Files per second of the whole path."""
-    from engines import PUBLISHED, SETS, file_seconds, ways
+    from engines import DECODING, KINDS, PUBLISHED, SETS, file_seconds, ways
 
     every = ways()
     for title, paths in SETS.items():
@@ -92,7 +92,8 @@ def speed(sizes: Sizes) -> Iterator[Row]:
         times = file_seconds(every, some, sizes.turns)
         for name, each in times.items():
             group = f"whole path, {title}, {len(some)} files"
-            yield Row(group, name, f"{1 / each:.1f} files/s", times[PUBLISHED] / each)
+            share = f", {times[DECODING] / each:.0%} of it decoding" if name in KINDS else ""
+            yield Row(group, name, f"{1 / each:.1f} files/s{share}", times[PUBLISHED] / each)
 
 
 def start(sizes: Sizes) -> Iterator[Row]:
@@ -122,9 +123,10 @@ def _starts(group: str, commands: dict[str, list[str]], sizes: Sizes) -> Iterato
 
 def _kinds() -> dict[str, str]:
     """Ways of embedding to the first argument of one_process.py."""
-    from engines import KINDS, PUBLISHED
+    from engines import KINDS, PUBLISHED, models
 
-    return {PUBLISHED: "published"} | {name: json.dumps(kind) for name, kind in KINDS.items()}
+    ours = models("builtin")
+    return {PUBLISHED: "published"} | {name: json.dumps(KINDS[name]) for name in ours}
 
 
 def memory(sizes: Sizes) -> Iterator[Row]:

@@ -3,6 +3,8 @@
     python benchmarks/builtin_audio.py --model builtin
     python benchmarks/builtin_audio.py --model runs/sounds/checkpoint --skip-probe
 
+Any model that `wav2clip.load` takes, of whatever architecture and sample rate.
+
 Zero-shot: the class of the nearest phrase. The phrases below were written down before any encoder
 was measured with them and are not tuned. Every class gets the mean of its unit vectors over the
 templates. Two scores are reported: the plain cosine, and the cosine after the mean of each modality
@@ -27,10 +29,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -39,11 +41,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from wav2clip import Wav2CLIP, load
 from wav2clip.audio.io import load_audio
-from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
-from wav2clip.models.frontend import Frontend
-from wav2clip.models.registry import locate
-from wav2clip.models.towers import load_towers
+from wav2clip.models.space import unit
 
 TEMPLATES = ("{}", "the sound of {}", "a recording of {}", "a photo of {}")
 # Names of classes that are not how a person would put it; all others are used as they stand.
@@ -76,32 +76,34 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def esc50(data: Path, cache: Path) -> Clips:
+def esc50(data: Path, cache: Path, rate: int) -> Clips:
     rows = read_rows(data / "esc50/meta/esc50.csv")
     paths = [data / "esc50/audio" / row["filename"] for row in rows]
-    return collect(paths, [(int(r["target"]), r["category"], int(r["fold"])) for r in rows], cache)
+    facts = [(int(r["target"]), r["category"], int(r["fold"])) for r in rows]
+    return collect(facts, decode(paths, cache, rate))
 
 
-def urbansound8k(data: Path, cache: Path) -> Clips:
+def urbansound8k(data: Path, cache: Path, rate: int) -> Clips:
     folder = data / "urbansound8k"
     rows = read_rows(folder / "metadata/UrbanSound8K.csv")
     paths = [folder / f"audio/fold{row['fold']}" / row["slice_file_name"] for row in rows]
-    return collect(paths, [(int(r["classID"]), r["class"], int(r["fold"])) for r in rows], cache)
+    facts = [(int(r["classID"]), r["class"], int(r["fold"])) for r in rows]
+    return collect(facts, decode(paths, cache, rate))
 
 
-def collect(paths: list[Path], facts: list[tuple[int, str, int]], cache: Path) -> Clips:
+def collect(facts: list[tuple[int, str, int]], waves: list[NDArray[np.int16]]) -> Clips:
     names = dict(sorted({(target, name) for target, name, _ in facts}))
     targets, folds = (np.array([fact[i] for fact in facts]) for i in (0, 2))
-    return Clips(decode(paths, cache), targets, folds, list(names.values()))
+    return Clips(waves, targets, folds, list(names.values()))
 
 
-def decode(paths: list[Path], cache: Path) -> list[NDArray[np.int16]]:
-    """16 kHz mono of every file, kept in one file of the cache."""
-    key = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:16]
+def decode(paths: list[Path], cache: Path, rate: int) -> list[NDArray[np.int16]]:
+    """Mono at ``rate`` Hz of every file, kept in one file of the cache."""
+    key = hashlib.sha256("\n".join(map(str, (rate, *paths))).encode()).hexdigest()[:16]
     stored = cache / f"{key}.npz"
     if not stored.exists():
         with ThreadPoolExecutor() as pool:
-            loaded = pool.map(lambda path: load_audio(path).samples, paths)
+            loaded = pool.map(lambda path: load_audio(path, rate).samples, paths)
             parts = [np.rint(wave * 32767).clip(-32768, 32767).astype(np.int16) for wave in loaded]
         cache.mkdir(parents=True, exist_ok=True)
         temporary = stored.with_suffix(f".{os.getpid()}.npz")
@@ -122,25 +124,23 @@ def batches(waves: list[NDArray[np.int16]]) -> Iterator[list[int]]:
             start = end
 
 
-@torch.inference_mode()
-def embed(checkpoint: Checkpoint, clips: Clips, bfloat16: bool) -> tuple[Matrix, Matrix]:
-    """Encoder outputs and embeddings of all clips, float32; embeddings have unit length."""
-    network, config = checkpoint.network.fold_batch_norm(), checkpoint.config
-    frontend = Frontend(config.frontend)
-    features = np.zeros((len(clips.waves), config.encoder.planes[-1]), np.float32)
-    embeddings = np.zeros((len(clips.waves), config.encoder.dimension), np.float32)
+def embed(model: Wav2CLIP, clips: Clips) -> Matrix:
+    """(n, dimension) embeddings of all clips, float32, of unit length."""
+    return unit(per_clip(partial(model.embed_audio, sample_rate=model.sample_rate), clips))
+
+
+def encode(model: Wav2CLIP, clips: Clips) -> Matrix:
+    """(n, features) outputs of the encoder before the projection, float32."""
+    return per_clip(partial(model.encode_audio, sample_rate=model.sample_rate), clips)
+
+
+def per_clip(network: Callable[[NDArray[np.int16]], Matrix], clips: Clips) -> Matrix:
+    """A row for each clip."""
+    found: dict[int, Matrix] = {}
     for rows in track(list(batches(clips.waves)), "embedding", transient=True):
-        batch = torch.from_numpy(np.stack([clips.waves[i] for i in rows])).float() / 32768
-        spectrogram = frontend.standardize(frontend(batch), "recording")
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            encoded = network.audio_encoder(spectrogram)
-        features[rows] = encoded.float().numpy()
-        embeddings[rows] = network.project(encoded.float()).numpy()
-    return features, unit(embeddings)
-
-
-def unit(vectors: Matrix) -> Matrix:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+        batch = network(np.stack([clips.waves[i] for i in rows]))
+        found.update(zip(rows, batch, strict=True))
+    return np.stack([found[place] for place in range(len(found))])
 
 
 def class_vectors(embed_text: Callable[[list[str]], Matrix], names: list[str]) -> Matrix:
@@ -175,21 +175,24 @@ def probe(features: Matrix, clips: Clips) -> list[float]:
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    checkpoint = load_checkpoint(locate(args.model))
-    towers = load_towers(args.towers)
+    model = load(args.model, precision=args.precision, towers=args.towers)
+    towers = model.towers
     results: dict[str, float] = {}
     for title, read in (("ESC-50", esc50), ("UrbanSound8K", urbansound8k)):
-        clips = read(args.data, args.cache)
-        features, embeddings = embed(checkpoint, clips, not args.float32)
+        clips = read(args.data, args.cache, model.sample_rate)
+        embeddings = embed(model, clips)
         classes = class_vectors(towers.embed_text, clips.names)
         results[f"{title} zero-shot, plain cosine"] = zero_shot(embeddings, classes, clips.targets)
-        mean = embeddings.mean(axis=0) if checkpoint.mean is None else checkpoint.mean
-        source = "of the test clips" if checkpoint.mean is None else "of the checkpoint"
+        mean = embeddings.mean(axis=0) if model.mean is None else model.mean
+        source = "of the test clips" if model.mean is None else "of the checkpoint"
         results[f"{title} zero-shot, centred, mean {source}"] = zero_shot(
             embeddings - mean, classes - towers.means["text"], clips.targets
         )
         if title == "ESC-50" and not args.skip_probe:
-            for what, matrix in (("embedding", embeddings), ("encoder output", features)):
+            for what, matrix in (
+                ("embedding", embeddings),
+                ("encoder output", encode(model, clips)),
+            ):
                 folds = probe(matrix, clips)
                 results[f"ESC-50 linear probe, {what}"] = float(np.mean(folds))
                 results[f"ESC-50 linear probe, {what}, sd of folds"] = float(np.std(folds))
@@ -208,7 +211,9 @@ def main() -> None:
         "--cache", type=Path, default=Path(tempfile.gettempdir()) / "wav2clip-benchmarks"
     )
     parser.add_argument("--skip-probe", action="store_true")
-    parser.add_argument("--float32", action="store_true", help="instead of bfloat16, twice as slow")
+    parser.add_argument(
+        "--precision", default="float32", help="bfloat16 is twice as fast where processors have it"
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     results = measure(args)

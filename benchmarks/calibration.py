@@ -20,8 +20,6 @@ import numpy as np
 
 from builtin_audio import embed, esc50
 from wav2clip.embedding.embedder import load
-from wav2clip.models.checkpoint import load_checkpoint
-from wav2clip.models.registry import locate
 from wav2clip.zeroshot import centred_scale, class_weights, classify_embeddings, preset_labels
 
 mpl.use("Agg")
@@ -36,13 +34,12 @@ BINS = 15
 
 def esc50_embeddings(model: str) -> tuple[np.ndarray, np.ndarray]:
     """Unit embeddings (2000, d) and class numbers of ESC-50, kept for the next benchmark."""
-    checkpoint = load_checkpoint(locate(model))
-    stored = CACHE / f"esc50-{checkpoint.fingerprint}.npz"
+    loaded = load(model)
+    stored = CACHE / f"esc50-{loaded.fingerprint}.npz"
     if not stored.exists():
-        clips = esc50(DATA, CACHE)
+        clips = esc50(DATA, CACHE, loaded.sample_rate)
         temporary = stored.with_suffix(f".{os.getpid()}.npz")
-        embeddings = embed(checkpoint, clips, bfloat16=True)[1]
-        np.savez(temporary, embeddings=embeddings, targets=clips.targets)
+        np.savez(temporary, embeddings=embed(loaded, clips), targets=clips.targets)
         temporary.replace(stored)
     with np.load(stored) as content:
         return content["embeddings"], content["targets"]

@@ -1,4 +1,4 @@
-"""Files per second and milliseconds per stage over forty real clips; memory layouts of the network.
+"""The published network over forty real clips: milliseconds per stage, and memory layouts.
 
     python benchmarks/embed.py [--data FOLDER] [--repeats 5]
 
@@ -19,11 +19,11 @@ import soundfile
 import torch
 
 from machine import machine
-from published import channels_first, features
+from published import channels_first, features, published_network
 from wav2clip.audio.io import downmix, resample
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP
-from wav2clip.models.checkpoint import AudioConfig, Checkpoint, build_network
+from wav2clip.models.checkpoint import AudioConfig, Checkpoint
 from wav2clip.models.frontend import Frontend
 from wav2clip.models.network import AudioNetwork
 
@@ -48,7 +48,7 @@ def stages(paths: list[Path], network: AudioNetwork, repeats: int) -> None:
     waves = [resample(downmix(samples), rate) for samples, rate in decoded]
     tensors = [torch.from_numpy(wave)[None] for wave in waves]
     spectrograms = [frontend.standardize(frontend(wave), "recording") for wave in tensors]
-    folded = network.fold_batch_norm().pack_convolutions()
+    folded = network.fold_batch_norm()
     # Clips differ by a column; those of the commonest length are what a batch can be made of.
     columns = statistics.mode(s.shape[-1] for s in spectrograms)
     equal = [s for s in spectrograms if s.shape[-1] == columns]
@@ -73,13 +73,11 @@ def stages(paths: list[Path], network: AudioNetwork, repeats: int) -> None:
 def layouts(network: AudioNetwork, repeats: int) -> None:
     contiguous = channels_first(network)
     folded = network.fold_batch_norm()
-    packed = network.fold_batch_norm().pack_convolutions()
     print("\n| network alone, ms per 5 s clip | batch 1 | batch 8 |\n|---|---|---|")
     names = {
         "channels-first": "channels-first (the published layout)",
         "channels-last": "channels-last",
-        "folded": "channels-last, batch norms folded",
-        "as shipped": "channels-last, batch norms folded, weights packed (as shipped)",
+        "as shipped": "channels-last, batch norms folded (as shipped)",
     }
     rows: dict[str, list[float]] = {name: [] for name in names}
     for batch in (1, 8):
@@ -89,8 +87,7 @@ def layouts(network: AudioNetwork, repeats: int) -> None:
                 features(contiguous.audio_encoder, s)
             ),
             "channels-last": lambda s=spectrogram: network(s),
-            "folded": lambda s=spectrogram: folded(s),
-            "as shipped": lambda s=spectrogram: packed(s),
+            "as shipped": lambda s=spectrogram: folded(s),
         }
         # Turn by turn, so that a busy moment of the machine falls on all alike.
         times: dict[str, list[float]] = {name: [] for name in runs}
@@ -112,9 +109,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    torch.manual_seed(0)
-    state = AudioNetwork().state_dict()
-    network = build_network(AudioConfig().encoder, state)
+    network = published_network()
     paths = sorted(arguments.data.glob("*.ogg"))
     print(f"{machine()}; torch {torch.__version__} with {torch.get_num_threads()} threads")
     with torch.inference_mode():

@@ -4,8 +4,11 @@
     python benchmarks/engines.py accuracy    # ESC-50: zero-shot and linear probe with each engine
     python benchmarks/engines.py limit       # multiply-adds per second: this processor, each engine
 
+`limit` compares whole calls, spectrogram included, with what the processor convolves at most.
 The published way is written plainly in published.py. Ours is `embed_files`, as `wav2clip embed` and
-`wav2clip index` call it. Ratios of one run are the measure.
+`wav2clip index` call it, with any model (`--model`), of whatever architecture and sample rate.
+Ratios of one run are the measure. Decoding alone, resampling to the model's rate included, takes
+part on the same cores: no engine can be faster, and its share says what is left to gain.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,11 +32,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from machine import has_bfloat16
 from published import Published
-from wav2clip.embedding.bulk import embed_files
+from wav2clip.audio.io import load_audio
+from wav2clip.embedding.bulk import ahead, embed_files
 from wav2clip.embedding.embedder import Wav2CLIP, load
-from wav2clip.embedding.engines import make_engine
-from wav2clip.models.checkpoint import load_checkpoint
-from wav2clip.models.encoder import PackedConv2d
+from wav2clip.errors import Wav2ClipError
+from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
 from wav2clip.models.registry import locate
 from wav2clip.zeroshot import class_weights
 
@@ -45,6 +49,9 @@ KINDS = {
     "onnx-int8": {"engine": "onnx-int8"},
 }
 PUBLISHED = "published way"
+DECODING = "decoding alone"
+AHEAD = 32
+"""As in wav2clip.embedding.bulk."""
 SETS = {
     "ESC-10 as published: 44.1 kHz Vorbis": 7 * sorted((DATA / "esc10_original").glob("*.ogg")),
     "ESC-50 at 16 kHz, Opus": sorted((DATA / "esc50" / "audio").glob("*.ogg"))[:280],
@@ -61,16 +68,34 @@ def seconds(call: Callable[[], object]) -> float:
 Way = Callable[[Sequence[Path]], object]
 
 
-def ways() -> dict[str, Way]:
-    """The published way and each engine, loaded: functions that embed files."""
-    models = {name: load("builtin", **options) for name, options in KINDS.items()}
-    ours = {name: partial(embed_all, model) for name, model in models.items()}
-    return {PUBLISHED: Published(), **ours}
+def models(name: str) -> dict[str, Wav2CLIP]:
+    """A model with each engine that can run it."""
+    found = {}
+    for title, options in KINDS.items():
+        try:
+            found[title] = load(name, **options)
+        except Wav2ClipError as error:
+            print(f"{title} is left out: {error}", file=sys.stderr)
+    return found
+
+
+def ways(name: str = "builtin") -> dict[str, Way]:
+    """The published way, decoding alone, and each engine, loaded: functions that take files."""
+    loaded = models(name)
+    (rate, *_) = [model.sample_rate for model in loaded.values()]
+    ours = {title: partial(embed_all, model) for title, model in loaded.items()}
+    return {PUBLISHED: Published(), DECODING: partial(decode_all, rate=rate), **ours}
 
 
 def embed_all(model: Wav2CLIP, paths: Sequence[Path], workers: int | None = None) -> None:
     for result in embed_files(model, paths, workers=workers):
         assert result.error is None, result
+
+
+def decode_all(paths: Sequence[Path], rate: int, workers: int | None = None) -> list[np.ndarray]:
+    """Samples of the files at ``rate``, in their order; by default a thread for each core."""
+    calls = (partial(load_audio, path, rate) for path in paths)
+    return [audio.samples for audio in ahead(calls, workers or torch.get_num_threads(), AHEAD)]
 
 
 def file_seconds(ways: dict[str, Way], paths: Sequence[Path], turns: int) -> dict[str, float]:
@@ -82,45 +107,52 @@ def file_seconds(ways: dict[str, Way], paths: Sequence[Path], turns: int) -> dic
     return {name: min(times) for name, times in taken.items()}
 
 
-def speed(turns: int) -> None:
+def speed(model: str, turns: int) -> None:
     """Print a table for each kind of files."""
-    every = ways()
+    every = ways(model)
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
     for title, paths in SETS.items():
         times = file_seconds(every, paths, turns)
-        print(f"\n| {title}, {len(paths)} files | ms per file | files per second | ratio |")
-        print("|---|---|---|---|")
+        print(f"\n| {title}, {len(paths)} files | ms | files/s | ratio | share of decoding |")
+        print("|---|---|---|---|---|")
         for name, each in times.items():
-            ratio = times[PUBLISHED] / each
-            print(f"| {name} | {each * 1e3:.1f} | {1 / each:.0f} | {ratio:.2f} |")
+            ratio, share = times[PUBLISHED] / each, times[DECODING] / each
+            shown = "" if name == PUBLISHED else f"{share:.0%}"
+            print(f"| {name} | {each * 1e3:.1f} | {1 / each:.0f} | {ratio:.2f} | {shown} |")
 
 
-def limit() -> None:
+def limit(name: str) -> None:
     """What the processor can do (one large convolution; in int8 a matrix product), and does."""
-    checkpoint, spectrogram = load_checkpoint(locate("builtin")), torch.randn(8, 257, 227)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        checkpoint.network(spectrogram)
-    work = counter.get_total_flops() / 2  # multiply-adds of eight clips
+    loaded = models(name)
+    (rate, *_) = [model.sample_rate for model in loaded.values()]
+    waves = np.random.default_rng(0).normal(0, 0.1, (8, 5 * rate)).astype(np.float32)
+    work = multiply_adds(load_checkpoint(locate(name)), waves)
     most = {kind: convolution_rate(getattr(torch, kind)) for kind in ("float32", "bfloat16")}
     whole = torch.randint(-100, 100, (2048, 2048), dtype=torch.int8)
     most["int8"] = 2048**3 / best(lambda: torch._int_mm(whole, whole)) / 1e9
     print(f"one clip of 5 s: {work / 8e9:.2f} billion multiply-adds\n")
-    print("| | limit, 10^9/s | engine | network, 10^9/s | share |\n|---|---|---|---|---|")
-    for name, options in KINDS.items():
-        kind = "int8" if "int8" in name else name.split(", ")[1]
-        engine = make_engine(
-            options.get("engine", "torch"), checkpoint, None, options.get("precision", "float32")
-        )
-        with torch.inference_mode():
-            rate = work / best(lambda e=engine: e.embed(spectrogram)) / 1e9
-        share = rate / most[kind] * 100
-        print(f"| {kind} | {most[kind]:.0f} | {name} | {rate:.0f} | {share:.0f} % |")
+    print("| | limit, 10^9/s | engine | model, 10^9/s | share |\n|---|---|---|---|---|")
+    for title, model in loaded.items():
+        kind = "int8" if "int8" in title else title.split(", ")[1]
+        done = work / best(lambda m=model: m.embed_audio(waves, m.sample_rate)) / 1e9
+        share = done / most[kind] * 100
+        print(f"| {kind} | {most[kind]:.0f} | {title} | {done:.0f} | {share:.0f} % |")
+
+
+def multiply_adds(checkpoint: Checkpoint, waves: np.ndarray) -> float:
+    """Of the network, front end left out, for waveforms (batch, n) at the model's rate."""
+    config = checkpoint.config.frontend
+    spectrogram = torch.randn(len(waves), config.bins, config.columns(waves.shape[1]))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        checkpoint.network(spectrogram)
+    return counter.get_total_flops() / 2
 
 
 def convolution_rate(dtype: torch.dtype) -> float:
-    """10^9 multiply-adds per second in one large 3x3 convolution, packed, channels-last."""
+    """10^9 multiply-adds per second in one large 3x3 convolution, channels-last."""
     channels, side = 256, 64
-    convolution = PackedConv2d(torch.nn.Conv2d(channels, channels, 3, padding=1, dtype=dtype))
+    convolution = torch.nn.Conv2d(channels, channels, 3, padding=1, dtype=dtype)
+    convolution = convolution.to(memory_format=torch.channels_last)
     x = torch.randn(8, channels, side, side, dtype=dtype).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         return 8 * side**2 * 9 * channels**2 / best(lambda: convolution(x)) / 1e9
@@ -130,7 +162,7 @@ def best(call: Callable[[], object], turns: int = 12) -> float:
     return min(seconds(call) for _ in range(turns))
 
 
-def accuracy() -> None:
+def accuracy(model_name: str) -> None:
     """ESC-50 with each engine: zero-shot over all clips, linear probe in the official folds."""
     with (DATA / "esc50" / "meta" / "esc50.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -141,8 +173,7 @@ def accuracy() -> None:
     labels = [names[target] for target in sorted(names)]
     print("| engine | zero-shot % | probe % | smallest cosine | median |\n|---|---|---|---|---|")
     exact: np.ndarray | None = None
-    for name, options in KINDS.items():
-        model = load("builtin", **options)
+    for name, model in models(model_name).items():
         embeddings = embedded(model, paths)
         weights = class_weights(model.towers, labels)
         zero = model.probabilities(embeddings, weights).argmax(axis=1) == targets
@@ -173,14 +204,15 @@ def fold_accuracy(embeddings: np.ndarray, targets: np.ndarray, test: np.ndarray)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["speed", "accuracy", "limit"])
+    parser.add_argument("--model", default="builtin", help="name or path")
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     if options.what == "speed":
-        speed(options.turns)
+        speed(options.model, options.turns)
     elif options.what == "accuracy":
-        accuracy()
+        accuracy(options.model)
     else:
-        limit()
+        limit(options.model)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,10 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 import soundfile
+import torch
 
 from machine import machine, versions
+from wav2clip import ranking
 from wav2clip.library import Library, Query, search
 from wav2clip.library import library as library_module
 from wav2clip.library.store import (
@@ -229,6 +231,7 @@ def retrieval(model: str) -> None:
         print(f"{len(pairs)} pairs, model {model} ({library.model.fingerprint}); {report.added} "
               f"recordings indexed in {report.seconds:.1f} s\n")  # fmt: skip
         print("| query | R@1 | R@5 | R@10 | median rank |\n|---|---|---|---|---|")
+        print(_summary("chance", ranking.chance(len(pairs))))
         queries = {
             "caption to sound": [Query.text(pair["caption"]) for pair in pairs],
             "picture to sound": [Query.image(source / pair["image"]) for pair in pairs],
@@ -240,14 +243,14 @@ def retrieval(model: str) -> None:
             ranks = []
             for query, pair in zip(asked, pairs, strict=True):
                 found = library.search(query, limit=len(pairs))
-                ranks.append(
-                    [result.path for result in found].index((source / pair["audio"]).resolve())
-                )
-            rank = np.array(ranks)
-            recalls = " | ".join(f"{np.mean(rank < k):.3f}" for k in (1, 5, 10))
-            print(f"| {name} | {recalls} | {np.median(rank) + 1:.0f} |", flush=True)
-        chance = 10 / len(pairs)
-        print(f"\nBy chance R@10 is {chance:.3f}.")
+                own = (source / pair["audio"]).resolve()
+                ranks.append(1 + [result.path for result in found].index(own))
+            print(_summary(name, ranking.summary(torch.tensor(ranks))), flush=True)
+
+
+def _summary(name: str, values: dict[str, float]) -> str:
+    recalls = " | ".join(f"{values[f'R@{k}']:.3f}" for k in ranking.CUTOFFS)
+    return f"| {name} | {recalls} | {values['median_rank']:.0f} |"
 
 
 def centring(model: str) -> None:

@@ -1,6 +1,6 @@
 """How much of the time of `wav2clip embed` is waiting: its stages alone, and both together.
 
-    python benchmarks/pipeline.py [--turns 5] [--engine onnx-int8]
+    python benchmarks/pipeline.py [--turns 5] [--model builtin] [--engine onnx]
 
 Decoding (with resampling) and the network (with its spectrogram) are timed alone, each with all the
 threads of the pipeline, then `embed_files` on the same files. Where both stages need the same
@@ -26,14 +26,13 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from engines import SETS, embed_all, seconds
+from engines import SETS, decode_all, embed_all, seconds
 from machine import machine
-from wav2clip.audio.io import load_audio
 from wav2clip.embedding.bulk import ahead
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.embedding.engine import Embeddings
 
-BATCH, AHEAD = 8, 32
+BATCH = 8
 """As in wav2clip.embedding.bulk."""
 
 
@@ -67,7 +66,7 @@ class Times:
 class Elsewhere(Wav2CLIP):
     """A model whose network takes time and no core; loaded by :func:`elsewhere`."""
 
-    device = torch.device("meta")
+    device = "elsewhere"
     clip_seconds: float
     one_at_a_time: Lock
 
@@ -83,12 +82,6 @@ def elsewhere(model: Wav2CLIP, clip_seconds: float) -> Elsewhere:
     assert isinstance(twin, Elsewhere)
     twin.clip_seconds, twin.one_at_a_time = clip_seconds, Lock()
     return twin
-
-
-def decode_all(paths: Sequence[Path], rate: int, workers: int) -> list[np.ndarray]:
-    """Samples of the files, in their order."""
-    calls = (partial(load_audio, path, rate) for path in paths)
-    return [audio.samples for audio in ahead(calls, workers, AHEAD)]
 
 
 def embed_waves(model: Wav2CLIP, batches: Sequence[np.ndarray], workers: int) -> None:
@@ -117,7 +110,7 @@ def in_batches(waves: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def measure(model: Wav2CLIP, paths: Sequence[Path], workers: int, turns: int) -> Times:
     """Best of some turns, in which the stages take part one after the other."""
-    beside = model.beside(max(1, torch.get_num_threads() // workers), many=True)
+    beside = model.beside(max(1, torch.get_num_threads() // workers))
     batches = in_batches(decode_all(paths, model.sample_rate, workers))
     runs: dict[str, Callable[[], object]] = {
         "decoding": partial(decode_all, paths, model.sample_rate, workers),
@@ -145,18 +138,21 @@ def cases(model: Wav2CLIP, turns: int) -> Iterator[tuple[str, Times]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--model", default="builtin", help="name or path")
     parser.add_argument("--engine", default="torch")
     options = parser.parse_args()
-    model = load("builtin", engine=options.engine)
-    print(f"{machine()}; {options.engine}; ms per file\n")
-    print("| | decoding | network | sum | together | over the sum | network elsewhere | over the "
-          "slower stage |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    model = load(options.model, engine=options.engine)
+    print(f"{machine()}; {options.model}, {options.engine}; ms per file\n")
+    print("| | decoding | network | sum | together | over the sum | share of decoding | network "
+          "elsewhere | over the slower stage |\n|---|---|---|---|---|---|---|---|---|")  # fmt: skip
     for title, times in track(cases(model, options.turns), "measuring", 2 * len(SETS)):
         columns = (times.decoding, times.network, times.sum, times.together)
         shown = " | ".join(f"{1e3 * each:.1f}" for each in columns)
         over = (times.together / times.sum - 1, times.elsewhere / times.slowest - 1)
+        share = times.decoding / times.together
         print(
-            f"| {title} | {shown} | {over[0]:+.0%} | {1e3 * times.elsewhere:.1f} | {over[1]:+.0%} |"
+            f"| {title} | {shown} | {over[0]:+.0%} | {share:.0%} | {1e3 * times.elsewhere:.1f} | "
+            f"{over[1]:+.0%} |"
         )
 
 

@@ -1,7 +1,9 @@
 """The published way of working, written plainly: what the benchmarks compare with.
 
 Each file by itself through librosa.load (mixed down, soxr HQ to 16 kHz), torch's spectrogram, the
-network in contiguous float32 with its batch norms as layers of their own.
+published ResNet-18 in contiguous float32 with its batch norms as layers of their own. Whatever
+model is compared with it, the published one stays the same; its weights do not change the time, so
+random ones stand in.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wav2clip.models.checkpoint import load_checkpoint
+from wav2clip.models.checkpoint import AudioConfig, build_network
 from wav2clip.models.encoder import ResNet
 from wav2clip.models.frontend import Frontend
 from wav2clip.models.network import AudioNetwork
-from wav2clip.models.registry import locate
 
 RATE = 16_000
 
@@ -38,11 +39,19 @@ def channels_first(network: AudioNetwork) -> AudioNetwork:
     return copy.deepcopy(network).to(memory_format=torch.contiguous_format)
 
 
+def published_network() -> AudioNetwork:
+    """A seeded random network of the published size, in evaluation mode."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        state = AudioNetwork().state_dict()
+    return build_network(AudioConfig().encoder, state)
+
+
 class Published:
     """One file at a time."""
 
-    def __init__(self, network: AudioNetwork | None = None) -> None:
-        self.network = channels_first(network or load_checkpoint(locate("builtin")).network)
+    def __init__(self) -> None:
+        self.network = channels_first(published_network())
         self.frontend = Frontend()
 
     def __call__(self, paths: Iterable[Path]) -> list[np.ndarray]:
