@@ -25,6 +25,7 @@ from wav2clip.audio.track import (
     shortage,
 )
 from wav2clip.errors import AudioError, NoSoundError
+from wav2clip.files import NO_SOUND
 
 CONTAINERS = (
     "3dostr,4xm,aa,aac,aax,ac3,act,acm,ads,adx,aea,afc,aiff,aix,amr,amrnb,amrwb,ape,apc,aptx,"
@@ -97,9 +98,10 @@ def open_ffmpeg(file: BinaryIO, name: str, header: Header) -> Decoder:
     """
     container = open_container(file)
     try:
-        stream, number, warnings = _choose(container, name)
-        decoder = Decoder(_track(container, stream, number), warnings=[*header.warnings, *warnings])
-        reader = _Reader(container, stream, decoder.warnings)
+        stream, number, several = _choose(container, name)
+        warnings = [text for text in (header.warning, several) if text]
+        decoder = Decoder(_track(container, stream, number), warnings=warnings, whole=header.whole)
+        reader = _Reader(container, stream, decoder)
         frames = reader.frames()
         first = next(frames, None)
     except BaseException:
@@ -119,7 +121,7 @@ def open_ffmpeg(file: BinaryIO, name: str, header: Header) -> Decoder:
                 yield from _at_rate(rate, reader.pieces(itertools.chain([first], frames)))
             announced = _announced(container, stream, decoder.track.start)
             if announced - reader.seconds > NOTICED_SECONDS:
-                decoder.warnings.append(shortage(reader.seconds, announced))
+                decoder.lacks(shortage(reader.seconds, announced))
 
     decoder.blocks = blocks()
     return decoder
@@ -128,21 +130,21 @@ def open_ffmpeg(file: BinaryIO, name: str, header: Header) -> Decoder:
 # Which track --------------------------------------------------------------------------------------
 
 
-def _choose(container: Any, name: str) -> tuple[Any, int, list[str]]:
+def _choose(container: Any, name: str) -> tuple[Any, int, str]:
     """The track that players take, its number among the audio tracks from 1, and what to say."""
     tracks = container.streams.audio
     if not tracks:
         others = ", ".join(sorted({stream.type for stream in container.streams}))
-        raise NoSoundError(f"{name}: has no audio track, only {others or 'no track at all'}")
+        raise NoSoundError(f"{name}: {NO_SOUND}{others or 'no track at all'}")
     known = [stream for stream in tracks if stream.codec_context is not None]
     if not known:
         raise AudioError(f"{name}: its audio track is in a codec that FFmpeg does not know")
     chosen = next(filter(_is_default, known), known[0])
     number = tracks.index(chosen) + 1
     if len(tracks) == 1:
-        return chosen, number, []
+        return chosen, number, ""
     default = "the default one" if _is_default(chosen) else "no other is marked as default"
-    return chosen, number, [f"has {len(tracks)} audio tracks: track {number} is used, {default}"]
+    return chosen, number, f"has {len(tracks)} audio tracks: track {number} is used, {default}"
 
 
 def _is_default(stream: Any) -> bool:
@@ -166,9 +168,7 @@ def _track(container: Any, stream: Any, number: int) -> Track:
 
 def _as_decoded(track: Track, frame: Any, container: Any) -> Track:
     """What the first frame tells: containers may state another rate than the decoder finds."""
-    zero = 0.0
-    if track.container not in _FROM_ZERO:
-        zero = (container.start_time or 0) / av.time_base
+    zero = clock_zero(container)
     start = (frame.time or zero) - zero
     late = _AT_ONCE_SECONDS < start < _LATEST_SECONDS
     return replace(
@@ -177,6 +177,13 @@ def _as_decoded(track: Track, frame: Any, container: Any) -> Track:
         channels=frame.layout.nb_channels,
         start=start if late else 0.0,
     )
+
+
+def clock_zero(container: Any) -> float:
+    """The time that FFmpeg gives to the start of a container's clock, in seconds."""
+    if container.format.name.partition(",")[0] in _FROM_ZERO:
+        return 0.0
+    return float(container.start_time or 0) / av.time_base
 
 
 def _announced(container: Any, stream: Any, start: float) -> float:
@@ -200,8 +207,8 @@ class _Reader:
         damage: what FFmpeg said where it first failed, "" if it did not.
     """
 
-    def __init__(self, container: Any, stream: Any, warnings: list[str]) -> None:
-        self._container, self._stream, self._warnings = container, stream, warnings
+    def __init__(self, container: Any, stream: Any, decoder: Decoder) -> None:
+        self._container, self._stream, self._decoder = container, stream, decoder
         self._packed: tuple[Any, Any] = (None, None)
         self.seconds, self.damage = 0.0, ""
         for other in container.streams:
@@ -270,7 +277,7 @@ class _Reader:
     def _damaged(self, error: Exception) -> None:
         if not self.damage:
             self.damage = reason_of(error)
-            self._warnings.append(damage(self.seconds, self.damage))
+            self._decoder.lacks(damage(self.seconds, self.damage))
 
 
 def _to_float(array: NDArray[Any]) -> Samples:

@@ -36,14 +36,16 @@ class Header:
         decoder: :data:`SNDFILE` or :data:`FFMPEG`: who gets the file first.
         announced: bytes of sound that the header states; None if it states none or was not read.
         present: bytes that there are from where the sound begins.
-        warnings: what the header leaves open.
+        warning: what is odd about it, "" for nothing.
+        whole: whether all of the sound is decoded, as far as the header tells.
     """
 
     container: str = ""
     decoder: str = FFMPEG
     announced: int | None = None
     present: int = 0
-    warnings: tuple[str, ...] = ()
+    warning: str = ""
+    whole: bool = True
 
     @property
     def missing(self) -> float:
@@ -151,7 +153,7 @@ def _plain(container: str, view: _View, at: int, announced: int, decoder: str = 
     """The header of a file whose sound begins at ``at``."""
     present = max(view.size - at, 0)
     if announced >= _NO_LENGTH and announced > present:
-        return Header(container, decoder, None, present, (NO_LENGTH,))
+        return Header(container, decoder, None, present, NO_LENGTH)
     return Header(container, decoder, announced, present)
 
 
@@ -195,11 +197,11 @@ def _wav_sound(view: _View, data: _Chunk, tag: int, order: str) -> Header:
     if rest <= 8 or _are_chunks(view, end + end % 2, order):
         return header
     if data.size == 0:  # libsndfile believes it, FFmpeg reads to the end
-        return Header("wav", FFMPEG, None, header.present, (NO_LENGTH,))
+        return Header("wav", FFMPEG, None, header.present, NO_LENGTH)
     joined = view.read(end, 4) in (b"RIFF", b"RF64")
     what = "another WAV file" if joined else "bytes of no known kind"
-    warning = f"after its sound {rest:,} bytes follow ({what}) that its header does not count: "
-    return Header("wav", decoder, data.size, header.present, (warning + "they are not used",))
+    warning = f"after its sound {rest:,} bytes follow ({what}) that are not used"
+    return Header("wav", decoder, data.size, header.present, warning, whole=False)
 
 
 def _are_chunks(view: _View, at: int, order: str) -> bool:

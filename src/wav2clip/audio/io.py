@@ -23,7 +23,7 @@ from wav2clip.audio.decoders import open_decoder
 from wav2clip.audio.track import Decoder, Track
 from wav2clip.audio.track import Samples as Samples
 from wav2clip.errors import AudioError, InputError
-from wav2clip.files import display
+from wav2clip.files import NO_FILE, display
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes of a file, or a seekable binary file object."""
@@ -45,13 +45,15 @@ class Recording:
         samples: (n,) float32, one channel, nominally in [-1, 1], always finite, n >= 1.
         sample_rate: Hz of ``samples``.
         track: what was decoded: container, codec, which track, and when its sound begins.
-        warnings: what is missing or wrong although the file could be read, such as a damaged end.
+        warnings: what is missing or odd although the file could be read, such as a damaged end.
+        whole: whether all of the sound is there, as far as can be told.
     """
 
     samples: Samples
     sample_rate: int
     track: Track
     warnings: tuple[str, ...] = ()
+    whole: bool = True
 
     @property
     def source_rate(self) -> int:
@@ -78,7 +80,7 @@ class Recording:
 class AudioStream:
     """Blocks of one recording as they are decoded: mono float32 at ``sample_rate``.
 
-    Iterate once. ``seconds`` and ``warnings`` are complete when the iteration has ended.
+    Iterate once. ``seconds``, ``warnings`` and ``whole`` are complete when the iteration has ended.
 
     Attributes:
         sample_rate: Hz of the blocks.
@@ -96,6 +98,11 @@ class AudioStream:
     def warnings(self) -> tuple[str, ...]:
         """See :class:`Recording`."""
         return tuple(self._decoder.warnings)
+
+    @property
+    def whole(self) -> bool:
+        """See :class:`Recording`."""
+        return self._decoder.whole
 
     @property
     def source_rate(self) -> int:
@@ -117,12 +124,20 @@ class AudioStream:
             self.seconds += len(block) / self.sample_rate
             yield block
 
-    def frames(self) -> Iterator[Samples]:
+    def frames(self, *, on_clock: bool = False) -> Iterator[Samples]:
         """The blocks as the file has them, in place of iterating: (n, channels) at its own rate.
 
         They are not checked: they may hold NaN and infinity, and their channels may change.
+
+        Args:
+            on_clock: begin with silence up to where the sound begins, so that positions are times
+                on the container's clock.
         """
-        return self._decoder.blocks
+        silence = round(self.start * self.source_rate) if on_clock else 0
+        while silence > 0:
+            yield np.zeros((min(silence, self.source_rate), self.channels), np.float32)
+            silence -= self.source_rate
+        yield from self._decoder.blocks
 
 
 def load_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> Recording:
@@ -139,7 +154,7 @@ def load_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> Recording:
     """
     stream = stream_audio(source, sample_rate)
     samples = np.concatenate(list(stream))
-    return Recording(samples, sample_rate, stream.track, stream.warnings)
+    return Recording(samples, sample_rate, stream.track, stream.warnings, stream.whole)
 
 
 def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:
@@ -149,7 +164,7 @@ def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:
     """
     check_rate(sample_rate)
     name = source_name(source)
-    file = _open(source, name)
+    file = open_source(source, name)
     # A file that the caller opened stays open: it may be read again.
     owned = nullcontext(file) if file is source else file
     try:
@@ -160,18 +175,25 @@ def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:
     return AudioStream(sample_rate, decoder.track, decoder, name)
 
 
-def cut_audio(source: Source, start: float, end: float, sample_rate: int) -> Samples:
-    """The sound between two times in seconds on the container's clock; silence where there is none.
+def cut_audio(source: Source, start: float | None, seconds: float, sample_rate: int) -> Samples:
+    """A part of a recording; silence before its sound begins.
+
+    Args:
+        source: as for :func:`load_audio`.
+        start: seconds on the container's clock; None for where the sound begins.
+        seconds: length of the part.
+        sample_rate: Hz wanted.
 
     Returns:
-        (n,) float32 at ``sample_rate``, of ``end - start`` seconds, or less where the sound ends.
+        (n,) float32, shorter than asked for where the sound ends before.
 
     Raises:
         AudioError: as :func:`load_audio`.
     """
     stream = stream_audio(source, sample_rate)
+    start = stream.start if start is None else start
     position = round(stream.start * sample_rate)
-    first, last = round(start * sample_rate), round(end * sample_rate)
+    first, last = round(start * sample_rate), round((start + seconds) * sample_rate)
     pieces = [np.zeros(max(min(position, last) - first, 0), np.float32)]
     for block in stream:
         pieces.append(block[max(0, first - position) : max(0, last - position)])
@@ -208,7 +230,12 @@ def resample(samples: Samples, source_rate: float, sample_rate: int = SAMPLE_RAT
     return resampled
 
 
-def _open(source: Source, name: str) -> BinaryIO:
+def open_source(source: Source, name: str) -> BinaryIO:
+    """Open what is to be decoded; a file object of the caller as it is.
+
+    Raises:
+        AudioError: it is not there, empty, a folder, or a pipe, which could wait for ever.
+    """
     if isinstance(source, bytes):
         return io.BytesIO(source)
     if not isinstance(source, str | os.PathLike):
@@ -227,7 +254,7 @@ def _open(source: Source, name: str) -> BinaryIO:
     file.close()
     if stat.S_ISREG(status.st_mode):
         raise AudioError(f"{name}: the file is empty (0 bytes)")
-    raise AudioError(f"{name}: is a pipe or a device, expected a file")
+    raise AudioError(f"{name}: {NO_FILE}")
 
 
 def _at_once(path: str, flags: int) -> int:

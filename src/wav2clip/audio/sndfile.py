@@ -40,8 +40,8 @@ def open_sndfile(file: BinaryIO, header: Header) -> Decoder:
         raise UnreadableError(str(error.error_string).rstrip(".")) from error
     container = header.container or sound.format.lower()
     track = Track(sound.samplerate, sound.channels, container, sound.subtype.lower(), SNDFILE)
-    decoder = Decoder(track, warnings=list(header.warnings))
-    decoder.blocks = _blocks(sound, header, decoder.warnings)
+    decoder = Decoder(track, warnings=[header.warning][: bool(header.warning)], whole=header.whole)
+    decoder.blocks = _blocks(sound, header, decoder)
     return decoder
 
 
@@ -63,7 +63,7 @@ def _handle(file: BinaryIO) -> Any:
     return SimpleNamespace(seek=seek, tell=file.tell, read=file.read)
 
 
-def _blocks(sound: soundfile.SoundFile, header: Header, warnings: list[str]) -> Iterator[Samples]:
+def _blocks(sound: soundfile.SoundFile, header: Header, decoder: Decoder) -> Iterator[Samples]:
     rate, read = sound.samplerate, 0
     size = max(1, min(int(BLOCK_SECONDS * rate), _BLOCK_NUMBERS // sound.channels))
     with sound:
@@ -72,13 +72,13 @@ def _blocks(sound: soundfile.SoundFile, header: Header, warnings: list[str]) -> 
                 read += len(block)
                 yield block
         except soundfile.LibsndfileError as error:
-            warnings.append(damage(read / rate, error.error_string))
+            decoder.lacks(damage(read / rate, error.error_string))
             return
         seconds = read / rate
         announced = sound.frames / rate if sound.frames < _UNKNOWN_FRAMES else 0.0
         if header.missing:
             announced = seconds / (1 - header.missing)
             if f"{announced:.2f}" != f"{seconds:.2f}":
-                warnings.append(shortage(seconds, announced))
+                decoder.lacks(shortage(seconds, announced))
         elif announced - seconds > NOTICED_SECONDS:
-            warnings.append(shortage(seconds, announced))
+            decoder.lacks(shortage(seconds, announced))

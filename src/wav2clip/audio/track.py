@@ -51,12 +51,19 @@ class Decoder:
     Attributes:
         track: what is decoded.
         blocks: frames (n, channels) float32 at the track's rate; the number of channels may change.
-        warnings: complete when ``blocks`` has ended.
+        warnings: what the user should know; complete when ``blocks`` has ended.
+        whole: whether all of the sound is there, as far as can be told; the same.
     """
 
     track: Track
     blocks: Iterator[Samples] = field(default_factory=lambda: iter(()))
     warnings: list[str] = field(default_factory=list)
+    whole: bool = True
+
+    def lacks(self, warning: str) -> None:
+        """Note that sound is missing."""
+        self.warnings.append(warning)
+        self.whole = False
 
 
 class UnreadableError(Exception):
