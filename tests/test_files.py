@@ -28,10 +28,10 @@ def test_names_of_every_kind(tmp_path: Path) -> None:
     for name in names:
         with open(os.path.join(os.fsencode(tmp_path), name), "wb"):
             pass
-    paths, failures = find_recordings([str(tmp_path)])
+    paths, failures, _ = find_recordings([str(tmp_path)])
     assert not failures
     assert sorted(os.fsencode(p.name) for p in paths) == sorted(names)
-    one, failures = find_recordings([str(tmp_path / "[1].wav")])
+    one, failures, _ = find_recordings([str(tmp_path / "[1].wav")])
     assert len(one) == 1 and not failures, "a name with brackets is a name before it is a pattern"
 
 
@@ -43,7 +43,7 @@ def test_display_is_one_printable_line(name: bytes) -> None:
 
 
 def test_sources_that_give_nothing_are_named(tmp_path: Path) -> None:
-    paths, failures = find_recordings([str(tmp_path), "no/such/*.wav", "gone.wav"])
+    paths, failures, _ = find_recordings([str(tmp_path), "no/such/*.wav", "gone.wav"])
     assert paths == []
     assert [str(path) for path in failures] == [str(tmp_path), "no/such/*.wav", "gone.wav"]
 

@@ -17,6 +17,10 @@ class AudioError(Wav2ClipError):
     """A recording cannot be read or holds nothing that can be embedded."""
 
 
+class NoSoundError(AudioError):
+    """A file has no audio track, such as a mute video: a reason to pass over it, no fault."""
+
+
 class ImageError(Wav2ClipError):
     """A picture cannot be read, or is larger than the stated limit."""
 

@@ -152,7 +152,7 @@ def test_a_folder_without_permission(
     (tmp_path / "open.wav").write_bytes(wav_bytes(tone(0.3)))
     closed.chmod(0)
     try:
-        paths, failures = find_recordings([str(closed), str(tmp_path / "open.wav")])
+        paths, failures, _ = find_recordings([str(closed), str(tmp_path / "open.wav")])
     finally:
         closed.chmod(0o700)
     assert [path.name for path in paths] == ["open.wav"]

@@ -102,7 +102,7 @@ def sounds(tmp_path: Path, data: Path) -> Path:
 
 
 def on_one_machine(model: Wav2CLIP, folder: Path, **options: float) -> list[FileEmbedding]:
-    paths, _ = find_recordings([str(folder)])
+    paths, *_ = find_recordings([str(folder)])
     results = list(embed_files(model, paths, **options))
     return sorted(results, key=lambda result: paths.index(result.path))
 

@@ -1,43 +1,40 @@
 """Sound in: decode any recording, mix it down to one channel, resample it.
 
-libsndfile (through soundfile) reads what it can, FFmpeg (through PyAV) everything else, video
-containers included. Decoding streams: memory does not grow with the length of a recording unless
-the caller asks for all of it.
+:mod:`wav2clip.audio.decoders` says who decodes what. Decoding streams: memory does not grow with
+the length of a recording unless the caller asks for all of it.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import av
 import numpy as np
-import soundfile
 import soxr
-from numpy.typing import NDArray
 
+from wav2clip.audio.decoders import open_decoder
+from wav2clip.audio.track import Decoder, Track
+from wav2clip.audio.track import Samples as Samples
 from wav2clip.errors import AudioError, InputError
-from wav2clip.files import display
+from wav2clip.files import NO_FILE, display
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes of a file, or a seekable binary file object."""
 
-Samples = NDArray[np.float32]
-
 SAMPLE_RATE = 16_000
 """Hz; what the published Wav2CLIP network takes."""
 
-Owned = AbstractContextManager[Any]
-"""Closes what was opened here, and nothing else."""
-
-_BLOCK_SECONDS = 0.5
-# A block in which a file turns out to be damaged is lost as a whole, so it is kept short.
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
+
+_CANCELLED = 1e-3
+"""Energy that is left of the channels' when they are mixed, and that is as good as silence."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +44,35 @@ class Recording:
     Attributes:
         samples: (n,) float32, one channel, nominally in [-1, 1], always finite, n >= 1.
         sample_rate: Hz of ``samples``.
-        source_rate: Hz of the file.
-        channels: channels of the file, before they were averaged.
-        warnings: what is wrong with the file although it could be read, such as a damaged end.
+        track: what was decoded: container, codec, which track, and when its sound begins.
+        warnings: what is missing or odd although the file could be read, such as a damaged end.
+        whole: whether all of the sound is there, as far as can be told.
     """
 
     samples: Samples
     sample_rate: int
-    source_rate: int
-    channels: int
+    track: Track
     warnings: tuple[str, ...] = ()
+    whole: bool = True
+
+    @property
+    def source_rate(self) -> int:
+        """Hz of the file."""
+        return self.track.source_rate
+
+    @property
+    def channels(self) -> int:
+        """Channels of the file, before they were averaged."""
+        return self.track.channels
+
+    @property
+    def start(self) -> float:
+        """Seconds on the container's clock at which the sound begins; 0.0 for most files."""
+        return self.track.start
 
     @property
     def seconds(self) -> float:
-        """Duration in seconds."""
+        """Duration of the sound in seconds."""
         return len(self.samples) / self.sample_rate
 
 
@@ -68,38 +80,64 @@ class Recording:
 class AudioStream:
     """Blocks of one recording as they are decoded: mono float32 at ``sample_rate``.
 
-    Iterate once. ``seconds`` and ``warnings`` are complete when the iteration has ended.
+    Iterate once. ``seconds``, ``warnings`` and ``whole`` are complete when the iteration has ended.
 
     Attributes:
         sample_rate: Hz of the blocks.
-        source_rate: Hz of the file.
-        channels: channels of the file.
+        track: see :class:`Recording`.
         seconds: duration of the blocks given so far.
-        warnings: see :class:`Recording`.
     """
 
     sample_rate: int
-    source_rate: int
-    channels: int
-    _decoder: _Decoder
+    track: Track
+    _decoder: Decoder
     _name: str
     seconds: float = 0.0
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        """See :class:`Recording`."""
         return tuple(self._decoder.warnings)
+
+    @property
+    def whole(self) -> bool:
+        """See :class:`Recording`."""
+        return self._decoder.whole
+
+    @property
+    def source_rate(self) -> int:
+        """Hz of the file."""
+        return self.track.source_rate
+
+    @property
+    def channels(self) -> int:
+        """Channels of the file."""
+        return self.track.channels
+
+    @property
+    def start(self) -> float:
+        """Seconds on the container's clock at which the sound begins; 0.0 for most files."""
+        return self.track.start
 
     def __iter__(self) -> Iterator[Samples]:
         for block in _resampled(self._decoder, self._name, self.sample_rate):
             self.seconds += len(block) / self.sample_rate
             yield block
 
-    def frames(self) -> Iterator[Samples]:
+    def frames(self, *, on_clock: bool = False) -> Iterator[Samples]:
         """The blocks as the file has them, in place of iterating: (n, channels) at its own rate.
 
-        They are not checked: they may hold NaN and infinity.
+        They are not checked: they may hold NaN and infinity, and their channels may change.
+
+        Args:
+            on_clock: begin with silence up to where the sound begins, so that positions are times
+                on the container's clock.
         """
-        return self._decoder.blocks
+        silence = round(self.start * self.source_rate) if on_clock else 0
+        while silence > 0:
+            yield np.zeros((min(silence, self.source_rate), self.channels), np.float32)
+            silence -= self.source_rate
+        yield from self._decoder.blocks
 
 
 def load_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> Recording:
@@ -116,7 +154,7 @@ def load_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> Recording:
     """
     stream = stream_audio(source, sample_rate)
     samples = np.concatenate(list(stream))
-    return Recording(samples, sample_rate, stream.source_rate, stream.channels, stream.warnings)
+    return Recording(samples, sample_rate, stream.track, stream.warnings, stream.whole)
 
 
 def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:
@@ -126,17 +164,43 @@ def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:
     """
     check_rate(sample_rate)
     name = source_name(source)
-    file = _open(source, name)
+    file = open_source(source, name)
     # A file that the caller opened stays open: it may be read again.
     owned = nullcontext(file) if file is source else file
     try:
-        decoder = _open_decoder(file, owned, name)
-    except AudioError:
+        decoder = _readable(open_decoder(file, owned, name), name)
+    except BaseException:
         with owned:
             raise
-    if not _LOWEST_RATE <= decoder.rate <= _HIGHEST_RATE:
-        raise AudioError(f"{name}: its sample rate is {decoder.rate} Hz, expected 1000 to 768000")
-    return AudioStream(sample_rate, decoder.rate, decoder.channels, decoder, name)
+    return AudioStream(sample_rate, decoder.track, decoder, name)
+
+
+def cut_audio(source: Source, start: float | None, seconds: float, sample_rate: int) -> Samples:
+    """A part of a recording; silence before its sound begins.
+
+    Args:
+        source: as for :func:`load_audio`.
+        start: seconds on the container's clock; None for where the sound begins.
+        seconds: length of the part.
+        sample_rate: Hz wanted.
+
+    Returns:
+        (n,) float32, shorter than asked for where the sound ends before.
+
+    Raises:
+        AudioError: as :func:`load_audio`.
+    """
+    stream = stream_audio(source, sample_rate)
+    start = stream.start if start is None else start
+    position = round(stream.start * sample_rate)
+    first, last = round(start * sample_rate), round((start + seconds) * sample_rate)
+    pieces = [np.zeros(max(min(position, last) - first, 0), np.float32)]
+    for block in stream:
+        pieces.append(block[max(0, first - position) : max(0, last - position)])
+        position += len(block)
+        if position >= last:
+            break
+    return np.concatenate(pieces)
 
 
 def source_name(source: Source) -> str:
@@ -166,7 +230,12 @@ def resample(samples: Samples, source_rate: float, sample_rate: int = SAMPLE_RAT
     return resampled
 
 
-def _open(source: Source, name: str) -> BinaryIO:
+def open_source(source: Source, name: str) -> BinaryIO:
+    """Open what is to be decoded; a file object of the caller as it is.
+
+    Raises:
+        AudioError: it is not there, empty, a folder, or a pipe, which could wait for ever.
+    """
     if isinstance(source, bytes):
         return io.BytesIO(source)
     if not isinstance(source, str | os.PathLike):
@@ -175,121 +244,65 @@ def _open(source: Source, name: str) -> BinaryIO:
     if path.is_dir():
         raise AudioError(f"{name}: is a folder, expected a file")
     try:
-        file = path.open("rb")
-    except OSError as error:
-        raise AudioError(f"{name}: {error.strerror or error}") from error
-    if os.fstat(file.fileno()).st_size == 0:
-        file.close()
+        # Without a buffer, so that libraries in C can share its position; a pipe opens at once.
+        file = open(path, "rb", buffering=0, opener=_at_once)  # noqa: SIM115
+    except (OSError, ValueError) as error:
+        raise AudioError(f"{name}: {getattr(error, 'strerror', None) or error}") from error
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size:
+        return file
+    file.close()
+    if stat.S_ISREG(status.st_mode):
         raise AudioError(f"{name}: the file is empty (0 bytes)")
-    return file
+    raise AudioError(f"{name}: {NO_FILE}")
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _readable(decoder: Decoder, name: str) -> Decoder:
+    rate = decoder.track.source_rate
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        raise AudioError(f"{name}: its sample rate is {rate} Hz, expected 1000 to 768000")
+    return decoder
 
 
 @dataclass
-class _Decoder:
-    """Frames (n, channels) float32 of an opened file."""
+class _Mixing:
+    """Energy of the channels and of what is left when they are averaged."""
 
-    rate: int
-    channels: int
-    blocks: Iterator[Samples]
-    warnings: list[str] = field(default_factory=list)
+    before: float = 0.0
+    after: float = 0.0
 
+    def __call__(self, frames: Samples) -> Samples:
+        mono = downmix(frames)
+        if frames.shape[1] > 1:
+            flat = frames.ravel(order="K")
+            self.before += float(np.vdot(flat, flat)) / frames.shape[1]
+            self.after += float(np.vdot(mono, mono))
+        return mono
 
-def _open_decoder(file: BinaryIO, owned: Owned, name: str) -> _Decoder:
-    start = file.tell()
-    try:
-        return _sndfile_decoder(soundfile.SoundFile(file), owned)
-    except soundfile.LibsndfileError as error:
-        reason = str(error.error_string).rstrip(".")
-    file.seek(start)
-    return _ffmpeg_decoder(file, owned, name, reason)
-
-
-def _sndfile_decoder(sound: soundfile.SoundFile, owned: Owned) -> _Decoder:
-    decoder = _Decoder(sound.samplerate, sound.channels, iter(()))
-
-    def blocks() -> Iterator[Samples]:
-        size = max(1, int(_BLOCK_SECONDS * sound.samplerate))
-        read = 0
-        with owned, sound:
-            try:
-                while len(block := sound.read(size, dtype="float32", always_2d=True)):
-                    read += len(block)
-                    yield block
-            except soundfile.LibsndfileError as error:
-                decoder.warnings.append(_damage(read / sound.samplerate, error.error_string))
-            # An Ogg header does not tell the length: libsndfile then reports 2**63 - 1.
-            if read < sound.frames < 2**62 and not decoder.warnings:
-                decoder.warnings.append(
-                    f"holds {read / sound.samplerate:.2f} s of the "
-                    f"{sound.frames / sound.samplerate:.2f} s that its header announces"
-                )
-
-    decoder.blocks = blocks()
-    return decoder
-
-
-def _ffmpeg_decoder(file: BinaryIO, owned: Owned, name: str, sndfile_reason: str) -> _Decoder:
-    try:
-        container = av.open(file, "r", metadata_errors="ignore")
-    except (av.FFmpegError, ValueError, OSError) as error:
-        raise AudioError(
-            f"{name}: neither libsndfile ({sndfile_reason}) nor FFmpeg "
-            f"({_ffmpeg_reason(error)}) can read it; is it a sound or video file?"
-        ) from error
-    if not container.streams.audio:
-        tracks = (
-            ", ".join(sorted({stream.type for stream in container.streams})) or "no track at all"
+    @property
+    def warning(self) -> str:
+        """That the channels cancel each other, if they do."""
+        if self.after > _CANCELLED * self.before or not self.before:
+            return ""
+        left = 10 * math.log10(max(self.after / self.before, 1e-10))
+        return (
+            "its channels cancel each other when they are mixed to one (antiphase): what is left "
+            f"is {-left:.0f} dB below them"
         )
-        container.close()
-        raise AudioError(f"{name}: has no audio track, only {tracks}")
-    track = container.streams.audio[0]
-    if not track.rate or not track.channels:
-        container.close()
-        raise AudioError(f"{name}: its audio track states no sample rate or no channels")
-    decoder = _Decoder(track.rate, track.channels, iter(()))
-    # Planar float keeps the rate and every channel; soxr resamples, as for all other files.
-    convert = av.AudioResampler(format="fltp", rate=track.rate)
-
-    def blocks() -> Iterator[Samples]:
-        seconds = 0.0
-        with owned, container:
-            packets = container.demux(track)
-            while True:
-                try:
-                    packet = next(packets, None)
-                    if packet is None:
-                        break
-                    frames = [f for raw in packet.decode() for f in convert.resample(raw)]
-                except (av.FFmpegError, OSError) as error:
-                    if not decoder.warnings:
-                        decoder.warnings.append(_damage(seconds, _ffmpeg_reason(error)))
-                    if isinstance(error, av.error.InvalidDataError):
-                        continue
-                    break
-                for frame in frames:
-                    seconds += frame.samples / track.rate
-                    yield np.asarray(frame.to_ndarray(), np.float32).T
-
-    decoder.blocks = blocks()
-    return decoder
 
 
-def _ffmpeg_reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
-def _damage(seconds: float, reason: object) -> str:
-    return f"damaged after {seconds:.2f} s ({str(reason).rstrip('.')}); what could be read is used"
-
-
-def _resampled(decoder: _Decoder, name: str, sample_rate: int) -> Iterator[Samples]:
-    convert = None
-    if decoder.rate != sample_rate:
-        convert = soxr.ResampleStream(decoder.rate, sample_rate, 1, dtype="float32", quality="HQ")
-    frames = produced = 0
+def _resampled(decoder: Decoder, name: str, sample_rate: int) -> Iterator[Samples]:
+    convert, rate = None, decoder.track.source_rate
+    if rate != sample_rate:
+        convert = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+    mix, frames, produced = _Mixing(), 0, 0
     for block in decoder.blocks:
-        mono = downmix(block)
-        check_finite(mono, name, decoder.rate, frames)
+        mono = mix(block)
+        check_finite(mono, name, rate, frames)
         frames += len(mono)
         out = mono if convert is None else convert.resample_chunk(mono)
         produced += len(out)
@@ -303,6 +316,8 @@ def _resampled(decoder: _Decoder, name: str, sample_rate: int) -> Iterator[Sampl
     if produced == 0:
         cause = f" ({decoder.warnings[0]})" if decoder.warnings else ""
         raise AudioError(f"{name}: its audio track holds no samples{cause}")
+    if mix.warning:
+        decoder.warnings.append(mix.warning)
 
 
 def check_rate(sample_rate: float) -> None:

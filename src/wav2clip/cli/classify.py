@@ -66,7 +66,7 @@ def classify(
     from wav2clip.zeroshot import DEFAULT_TEMPLATES, class_weights
 
     names = _labels(labels, labels_file, preset)
-    paths, failures = find_recordings(sources)
+    paths, failures, left_out = find_recordings(sources)
     results: dict[Path, list[dict[str, Any]]] = {}
     if paths:
         loaded = console.load_model(
@@ -92,18 +92,20 @@ def classify(
             {
                 "labels": len(names),
                 "results": [{"file": file, "segments": rows} for file, rows in shown.items()],
-                "failures": {display(path): reason for path, reason in failures.items()},
+                "left_out": left_out,
+                **console.sort_out(failures),
             }
         )
     elif results:
         _print_table(results, with_times=segments is not None)
+    console.report_left_out(left_out)
     console.report_failures(failures, len(results))
 
 
 def _labels(labels: str | None, labels_file: Path | None, preset: str | None) -> list[str]:
     """The one list of labels that was asked for, checked."""
     from wav2clip.errors import InputError
-    from wav2clip.files import display
+    from wav2clip.files import decode_text, display
     from wav2clip.zeroshot import check_labels, preset_labels
 
     given = [option for option in (labels, labels_file, preset) if option is not None]
@@ -115,11 +117,11 @@ def _labels(labels: str | None, labels_file: Path | None, preset: str | None) ->
         return check_labels([label for label in labels.split(",") if label.strip()])
     assert labels_file is not None
     try:
-        lines = labels_file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = decode_text(labels_file.read_bytes()).splitlines()
+    except OSError as error:
         raise InputError(
             f"{display(labels_file)} cannot be read ({error}), "
-            "expected a text file in UTF-8 with one label per line"
+            "expected a text file with one label per line"
         ) from error
     return check_labels([line for line in lines if line.strip()])
 

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from wav2clip.files import display
+from wav2clip.files import display, is_mute, left_out_line
 
 PathLike = TypeVar("PathLike", Path, str)
 
@@ -93,14 +93,41 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def report_failures(failures: Mapping[PathLike, str], done: int) -> None:
-    """List what failed and why on standard error, then exit with 1; nothing if nothing failed."""
+def sort_out(failures: Mapping[PathLike, str]) -> dict[str, dict[str, str]]:
+    """For summaries in JSON: what failed, and what has no sound and was passed over."""
+    told: dict[str, dict[str, str]] = {"failures": {}, "skipped": {}}
+    for path, reason in failures.items():
+        told["skipped" if is_mute(reason) else "failures"][display(path)] = reason
+    return told
+
+
+def report_failures(
+    failures: Mapping[PathLike, str], done: int, *, may_be_none: bool = False
+) -> None:
+    """List what failed and why on standard error, then exit with 1; nothing if nothing failed.
+
+    Files without sound are listed as passed over. They are no failure, unless nothing was done and
+    something had to be (``may_be_none`` is False).
+    """
     if not failures:
         return
+    failed = 0
     for path, reason in failures.items():
-        err.print(f"[red]failed[/] {escape(display(path))}: {escape(reason)}", soft_wrap=True)
-    err.print(f"{len(failures)} failed, {done} done")
-    raise typer.Exit(1)
+        mute = is_mute(reason)
+        failed += not mute
+        word = "[yellow]skipped[/]" if mute else "[red]failed[/]"
+        err.print(f"{word} {escape(display(path))}: {escape(reason)}", soft_wrap=True)
+    if failed:
+        err.print(f"{failed} failed, {done} done")
+    if failed or not (done or may_be_none):
+        raise typer.Exit(1)
+
+
+def report_left_out(left_out: Mapping[str, int]) -> None:
+    """Say on standard error how many files were left out, and of which kinds."""
+    line = left_out_line(left_out)
+    if line:
+        err.print(line, markup=False, soft_wrap=True)
 
 
 def report_warnings(warnings: Mapping[PathLike, tuple[str, ...]]) -> None:

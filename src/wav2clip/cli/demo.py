@@ -59,7 +59,8 @@ def demo(
     _answer(library, corpus, as_json)
     if not as_json:
         _next_steps(library, corpus)
-    console.report_failures(report.failures, report.added + report.reused)
+    failures = {**report.skipped, **report.failures}
+    console.report_failures(failures, report.added + report.reused, may_be_none=True)
 
 
 def _find_corpus(folder: Path | None) -> Corpus:

@@ -112,7 +112,7 @@ def _here(
 
     writer_for(output)  # a wrong suffix should not cost an hour of embedding
     _require_folder(output)
-    paths, failures = find_recordings(sources)
+    paths, failures, left_out = find_recordings(sources)
     results, warnings = [], {}
     if paths:
         loaded = load()
@@ -136,11 +136,13 @@ def _here(
                 "output": str(output) if results else None,
                 "files": len(results),
                 "rows": rows,
-                "failures": {str(path): reason for path, reason in failures.items()},
+                "left_out": left_out,
+                **console.sort_out(failures),
             }
         )
     elif results:
         console.out.print(f"{rows} embeddings of {len(results)} files in {output}", soft_wrap=True)
+    console.report_left_out(left_out)
     console.report_failures(failures, len(results))
 
 
@@ -174,7 +176,8 @@ def _on_cluster(
                 "rows": report.rows,
                 "blocks": report.blocks,
                 "blocks_kept": report.kept,
-                "failures": report.failures,
+                "left_out": report.left_out,
+                **console.sort_out(report.failures),
             }
         )
     elif report.blocks:
@@ -183,6 +186,7 @@ def _on_cluster(
             f"{report.blocks} blocks, {report.kept} of them finished before",
             soft_wrap=True,
         )
+    console.report_left_out(report.left_out)
     console.report_failures(report.failures, report.files)
 
 

@@ -47,7 +47,8 @@ def export(
         checkpoint = load_checkpoint(locate(model, progress))
     failures: dict[Path, str] = {}
     if calibrate:
-        paths, failures = find_recordings(calibrate)
+        paths, failures, left_out = find_recordings(calibrate)
+        console.report_left_out(left_out)
         if not paths:
             raise InputError(f"no recording to calibrate with in {', '.join(calibrate)}")
         chosen = random.Random(0).sample(paths, min(clips, len(paths)))  # noqa: S311
@@ -61,7 +62,7 @@ def export(
             {
                 "graphs": [str(path) for path in graphs],
                 "fingerprint": checkpoint.fingerprint,
-                "failures": {str(path): reason for path, reason in failures.items()},
+                **console.sort_out(failures),
             }
         )
     else:

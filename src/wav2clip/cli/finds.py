@@ -252,15 +252,10 @@ def _moment_file(result: Result, folder: Path) -> Path:
     """The find's moment as a WAV file, which every player reads, whatever the recording is."""
     import soundfile
 
-    from wav2clip.audio.io import stream_audio
+    from wav2clip.audio.io import cut_audio
 
     rate, target = 44_100, folder / "moment.wav"
-    first, last = round(result.start * rate), round(result.end * rate)
-    position = 0
-    with soundfile.SoundFile(target, "w", rate, 1) as out:
-        for block in stream_audio(result.path, rate):
-            out.write(block[max(0, first - position) : max(0, last - position)])
-            position += len(block)
-            if position >= last:
-                break
+    soundfile.write(
+        target, cut_audio(result.path, result.start, result.end - result.start, rate), rate
+    )
     return target

@@ -52,7 +52,7 @@ def gallery(
     from wav2clip.files import display, find_recordings
     from wav2clip.generation.gallery import Site
 
-    found, failures = find_recordings([str(folder)])
+    found, failures, left_out = find_recordings([str(folder)])
     inside = output.resolve()  # a site in the folder of its sounds holds copies of them
     recordings = [sound for sound in found if inside not in sound.resolve().parents]
     style = painting.Style(size, steps, seed, cutouts, canvas, vqgan, image_tower, model, center)
@@ -67,7 +67,7 @@ def gallery(
                 place = escape(f"{number}/{len(recordings)} {display(sound.name)}")
                 site.exhibits.append(_exhibit(site, sound, easel, place))
             except (Wav2ClipError, OSError) as error:
-                failures[sound] = str(error)
+                failures[sound] = str(error).removeprefix(f"{display(sound)}: ")
     finally:  # an interrupted gallery shows what there is
         page = site.write(title)
     if as_json:
@@ -75,11 +75,12 @@ def gallery(
             {
                 "page": str(page),
                 "exhibits": len(site.exhibits),
-                "failures": {display(path): reason for path, reason in failures.items()},
+                **console.sort_out(failures),
             }
         )
     else:
         console.out.print(f"{len(site.exhibits)} sounds in {page}", markup=False, soft_wrap=True)
+    console.report_left_out(left_out)
     console.report_failures(failures, len(site.exhibits))
 
 

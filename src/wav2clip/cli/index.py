@@ -86,14 +86,15 @@ def index(
     console.report_warnings(report.warnings)
     if as_json:
         summary = {**asdict(report), "library": opened.store.uri, "segments": len(opened)}
-        for field in ("failures", "warnings"):
+        for field in ("failures", "skipped", "warnings"):
             summary[field] = {display(path): value for path, value in summary[field].items()}
         console.print_json(summary)
     else:
         for line in summary_lines(report, opened):
             console.out.print(line, markup=False, soft_wrap=True)
     done = report.added + report.updated + report.reused + report.unchanged
-    console.report_failures(report.failures, done)
+    console.report_left_out(report.left_out)
+    console.report_failures({**report.skipped, **report.failures}, done, may_be_none=True)
 
 
 def summary_lines(report: IndexReport, library: Library) -> list[str]:
@@ -106,6 +107,7 @@ def summary_lines(report: IndexReport, library: Library) -> list[str]:
         "dropped": report.pruned,
         "gone (drop them with --prune)": report.missing,
         "failed": len(report.failures),
+        "without sound": len(report.skipped) + report.known_mute,
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     lines = [f"{told or 'nothing to index'} in {report.seconds:.1f} s"]

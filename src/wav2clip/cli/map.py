@@ -110,7 +110,7 @@ def map(
                 "sounds": len(sounds.points),
                 "words": len(shown.points) - len(sounds.points) if shown else 0,
                 "labels": shown.labels if shown else [],
-                "failures": {str(path): reason for path, reason in failures.items()},
+                **console.sort_out(failures),
             }
         )
     elif shown:

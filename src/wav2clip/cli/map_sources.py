@@ -110,7 +110,8 @@ def _from_library(path: str | None, model: str | None, device: str) -> Sounds | 
 
 
 def _from_files(sources: Sequence[str], model: str, device: str) -> Sounds:
-    paths, failures = find_recordings(sources)
+    paths, failures, left_out = find_recordings(sources)
+    console.report_left_out(left_out)
     if not paths:
         return Sounds([], np.zeros((0, 0), np.float32), failures, lambda: load_encoder(model))
     encoder = load_encoder(model, device)

@@ -69,15 +69,16 @@ def read_labels(labels: str) -> list[str]:
     """Labels from a file, from a list that ships with the package, or from the text itself."""
     from wav2clip import zeroshot
     from wav2clip.errors import InputError
+    from wav2clip.files import decode_text
 
     if labels in zeroshot.PRESETS:
         return zeroshot.preset_labels(labels)
     path = Path(labels)
     if "," not in labels and path.is_file():
         try:
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"--labels {labels}: {error}; expected a UTF-8 text file") from error
+            lines = decode_text(path.read_bytes()).splitlines()
+        except OSError as error:
+            raise InputError(f"--labels {labels}: {error}; expected a text file") from error
     else:
         lines = labels.split(",")
     return [line.strip() for line in lines if line.strip()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -48,6 +49,7 @@ class EmbedReport:
         kept: blocks that an earlier run had finished.
         failures: path to the reason, for files and sources that gave nothing.
         warnings: path to what is wrong with files that could be used all the same.
+        left_out: files that are neither sound nor video by name, by suffix.
     """
 
     output: str
@@ -57,6 +59,7 @@ class EmbedReport:
     kept: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def embed_on_cluster(
@@ -95,7 +98,7 @@ def embed_on_cluster(
     """
     folder = Folder(blocks_of(output))
     listing = list_files(sources, manifests)
-    report = EmbedReport(output, failures=dict(listing.failures))
+    report = EmbedReport(output, failures=dict(listing.failures), left_out=listing.left_out)
     if not listing.files.num_rows:
         return report
     job = Job(

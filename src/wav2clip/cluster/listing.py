@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from io import StringIO
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import csv, fs
+from pyarrow import fs
 
 from wav2clip.cluster.storage import is_address, open_location, public_name
 from wav2clip.errors import InputError
-from wav2clip.files import AUDIO_SUFFIXES, display, find_recordings
+from wav2clip.files import (
+    MEDIA_SUFFIXES,
+    decode_text,
+    display,
+    find_recordings,
+    modified_ns,
+)
 from wav2clip.library.store import file_id
 
 FILES = pa.schema(
@@ -48,11 +58,13 @@ class Listing:
 
     Attributes:
         files: (n,) rows of :data:`FILES`.
-        failures: the reason for each source that gave no file.
+        failures: the reason for each source that gave no file, and for what is no file.
+        left_out: files in folders that are neither sound nor video by name, by suffix.
     """
 
     files: pa.Table
-    failures: dict[str, str]
+    failures: dict[str, str] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def list_files(sources: Sequence[str], manifests: Sequence[str] = ()) -> Listing:
@@ -66,9 +78,9 @@ def list_files(sources: Sequence[str], manifests: Sequence[str] = ()) -> Listing
             as they are: none is looked at before a worker opens it.
     """
     rows: dict[str, Found] = {}
-    failures: dict[str, str] = {}
+    listing = Listing(FILES.empty_table())
     for source in sources:
-        found = _stored(source, failures) if is_address(source) else _local(source, failures)
+        found = _stored(source, listing) if is_address(source) else _local(source, listing)
         for row in found:
             rows.setdefault(row.file, row)
     for manifest in manifests:
@@ -76,7 +88,7 @@ def list_files(sources: Sequence[str], manifests: Sequence[str] = ()) -> Listing
             rows.setdefault(row.file, row)
     columns = list(zip(*rows.values(), strict=True)) or [()] * len(FILES)
     arrays = [pa.array(c, field.type) for c, field in zip(columns, FILES, strict=True)]
-    return Listing(pa.table(arrays, schema=FILES), failures)
+    return replace(listing, files=pa.table(arrays, schema=FILES))
 
 
 def read_manifest(location: str) -> list[str]:
@@ -85,7 +97,9 @@ def read_manifest(location: str) -> list[str]:
     Args:
         location: path or address of a file whose name ends in ``.parquet``, ``.csv`` (with a
             header) or ``.jsonl`` (a string or an object a line), each with ``path`` or with one
-            column alone; anything else is text with a path a line.
+            column alone; anything else is text with a path a line. Text is UTF-8
+            or UTF-16; other bytes are kept as they are, or read as Windows-1252 where such a file
+            exists.
 
     Raises:
         InputError: it cannot be read, or has no such column.
@@ -96,22 +110,24 @@ def read_manifest(location: str) -> list[str]:
         system, path = open_location(location)
         with system.open_input_file(path) as file:
             entries = read.get(suffix, _text_paths)(file)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{display(location)}: cannot be read as a manifest: {error}") from error
     folder = location.rpartition("/")[0]
     relative = [not (is_address(entry) or os.path.isabs(entry)) for entry in entries]
     joined = zip(entries, relative, strict=True)
-    return [f"{folder}/{entry}" if inside and folder else entry for entry, inside in joined]
+    paths = [f"{folder}/{entry}" if inside and folder else entry for entry, inside in joined]
+    return [path if is_address(path) else _as_on_disk(path) for path in paths]
 
 
 # Files of this machine, or of a disk that all machines share --------------------------------------
 
 
-def _local(source: str, failures: dict[str, str]) -> Iterator[Found]:
-    paths, failed = find_recordings([source])
-    failures.update({display(path): reason for path, reason in failed.items()})
+def _local(source: str, listing: Listing) -> Iterator[Found]:
+    paths, failed, left_out = find_recordings([source])
+    listing.failures.update({display(path): reason for path, reason in failed.items()})
+    listing.left_out.update(left_out)
     for path in paths:
         yield _on_disk(os.fspath(path), looked_at=True)
 
@@ -125,13 +141,14 @@ def _on_disk(path: str, looked_at: bool) -> Found:
         status = os.stat(inner)
     except OSError:  # gone since: the worker that opens it says so
         return found
-    return found._replace(size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return found._replace(size=status.st_size, mtime_ns=modified_ns(status))
 
 
 # Objects ------------------------------------------------------------------------------------------
 
 
-def _stored(source: str, failures: dict[str, str]) -> Iterator[Found]:
+def _stored(source: str, listing: Listing) -> Iterator[Found]:
+    failures = listing.failures
     try:
         system, path = open_location(source)
         infos = system.get_file_info([path])
@@ -143,7 +160,9 @@ def _stored(source: str, failures: dict[str, str]) -> Iterator[Found]:
                     f"{len(infos) - len(named)} names in it are no UTF-8; give the folder by its "
                     "path to have these files as well"
                 )
-            infos = [info for info in named if _is_recording(info, path)]
+            seen = [info for info in named if _is_seen(info, path)]
+            infos = [info for info in seen if _suffix(info) in MEDIA_SUFFIXES]
+            listing.left_out.update(_suffix(i) for i in seen if _suffix(i) not in MEDIA_SUFFIXES)
             infos.sort(key=lambda info: info.path.split("/"))
             if not infos:
                 failures[public_name(source)] = "the folder holds no audio or video file"
@@ -167,10 +186,13 @@ def _has_name(info: Any) -> bool:
         return False
 
 
-def _is_recording(info: Any, root_path: str) -> bool:
+def _is_seen(info: Any, root_path: str) -> bool:
     hidden = "/." in info.path.removeprefix(root_path.rstrip("/"))
-    audio = f".{info.extension.lower()}" in AUDIO_SUFFIXES
-    return info.type == fs.FileType.File and audio and not hidden
+    return info.type == fs.FileType.File and not hidden
+
+
+def _suffix(info: Any) -> str:
+    return f".{info.extension.lower()}" if info.extension else ""
 
 
 def _object(source: str, root_path: str, path: str) -> Found:
@@ -196,32 +218,51 @@ def _entries(entries: Iterable[str]) -> Iterator[Found]:
         yield Found(file_id(entry), display(entry), root + "/", inner.encode())
 
 
-def _column(table: pa.Table) -> list[str]:
-    name = "path" if "path" in table.column_names else table.column_names[0]
-    if name != "path" and len(table.column_names) > 1:
-        raise InputError(
-            f"a manifest with the columns {', '.join(table.column_names)}: expected one named path"
-        )
-    return [str(path) for path in table[name].to_pylist() if path]
+def _the_column(names: Sequence[str]) -> str:
+    name = "path" if "path" in names or not names else names[0]
+    if name != "path" and len(names) > 1:
+        raise InputError(f"a manifest with the columns {', '.join(names)}: expected one named path")
+    return name
 
 
 def _parquet_paths(file: Any) -> list[str]:
-    schema = pq.read_schema(file)
-    return _column(pq.read_table(file, columns=["path"] if "path" in schema.names else None))
+    name = _the_column(pq.read_schema(file).names)
+    return [str(path) for path in pq.read_table(file, columns=[name])[name].to_pylist() if path]
 
 
 def _csv_paths(file: Any) -> list[str]:
-    return _column(csv.read_csv(file))
+    """All cells are text, whatever they look like: 007 is no number."""
+    rows = csv.DictReader(StringIO(_text(file), newline=""))
+    name = _the_column(list(rows.fieldnames or []))
+    return [row[name] for row in rows if row.get(name)]
 
 
 def _json_paths(file: Any) -> list[str]:
-    records = [json.loads(line) for line in file.read().splitlines() if line.strip()]
+    records = [json.loads(line) for line in _text(file).splitlines() if line.strip()]
     rows = [{"path": record} if isinstance(record, str) else record for record in records]
     if any(not isinstance(row, dict) for row in rows):
         raise InputError("a line that is neither a string nor an object")
-    return _column(pa.table({"path": [row.get("path") for row in rows]}))
+    return [str(row["path"]) for row in rows if row.get("path")]
 
 
 def _text_paths(file: Any) -> list[str]:
-    # Bytes that are no UTF-8 are kept as Python keeps them in file names.
-    return [os.fsdecode(line) for line in file.read().splitlines() if line.strip()]
+    return [line for line in _text(file).splitlines() if line.strip()]
+
+
+def _text(file: Any) -> str:
+    """The text; bytes that are no UTF-8 are kept as Python keeps them in file names."""
+    content = file.read()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        if not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return str(content.decode("utf-8", "surrogateescape"))
+    return decode_text(content)
+
+
+def _as_on_disk(path: str) -> str:
+    """The path, or what it is in Windows-1252 if that is what exists."""
+    if path.isascii() or os.path.exists(path):
+        return path
+    other = decode_text(path.encode("utf-8", "surrogateescape"))
+    return other if os.path.exists(other) else path

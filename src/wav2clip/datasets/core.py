@@ -13,17 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from wav2clip.errors import DataError
-from wav2clip.files import AUDIO_SUFFIXES, display
+from wav2clip.files import MEDIA_SUFFIXES, decode_text, display, has_suffix
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 _EDGE = 1 << 16
 _AUDIO_FIRST = (".wav", ".ogg", ".flac", ".mp3")
-_SUFFIXES = (*_AUDIO_FIRST, *sorted(AUDIO_SUFFIXES - set(_AUDIO_FIRST)))
+_SUFFIXES = (*_AUDIO_FIRST, *sorted(MEDIA_SUFFIXES - set(_AUDIO_FIRST)))
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,7 @@ def read_rows(path: Path, delimiter: str = ",", names: Sequence[str] = ()) -> It
     """Rows of a table as dicts.
 
     Args:
-        path: CSV or TSV in UTF-8.
+        path: CSV or TSV, see :func:`wav2clip.files.decode_text`.
         delimiter: between columns.
         names: of the columns where the table has no heading.
 
@@ -283,16 +284,16 @@ def read_rows(path: Path, delimiter: str = ",", names: Sequence[str] = ()) -> It
         DataError: it cannot be read, or a row is shorter than the heading.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, fieldnames=names or None, delimiter=delimiter)
-            for row in reader:
-                if None in row.values():
-                    raise DataError(
-                        f"{display(path)}, line {reader.line_num}: expected the columns "
-                        f"{', '.join(reader.fieldnames or ())}"
-                    )
-                yield row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        file = StringIO(decode_text(path.read_bytes()), newline="")
+        reader = csv.DictReader(file, fieldnames=names or None, delimiter=delimiter)
+        for row in reader:
+            if None in row.values():
+                raise DataError(
+                    f"{display(path)}, line {reader.line_num}: expected the columns "
+                    f"{', '.join(reader.fieldnames or ())}"
+                )
+            yield row
+    except (OSError, csv.Error) as error:
         raise DataError(f"{display(path)} cannot be read as a table: {error}") from error
 
 
@@ -342,7 +343,7 @@ def _strays(root: Path, clips: list[Clip], problems: list[Problem]) -> list[Prob
         path
         for folder in sorted({clip.path.parent for clip in clips})
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in AUDIO_SUFFIXES and path not in known and path.stem not in named
+        if has_suffix(path) and path not in known and path.stem not in named
     ]
     return [Problem(str(path.relative_to(root)), "unlabelled: in no table") for path in found]
 

@@ -53,13 +53,13 @@ class FileEmbedding:
     Attributes:
         path: as given.
         embeddings: (t, dimension) float32, one row per frame or segment, or one row at clip level.
-        starts: (t,) float64 seconds.
-        ends: (t,) float64 seconds.
+        starts: (t,) float64 seconds on the container's clock, on which sound may begin late.
+        ends: (t,) float64 seconds, the same.
         error: why there are no embeddings (t is 0 then), or None.
         warnings: what is wrong with a file that could be read all the same.
         channels: channels of the file; 0 if it could not be read.
         source_rate: sample rate of the file in Hz; 0 if it could not be read.
-        seconds: duration.
+        seconds: duration of the sound, which begins at ``starts[0]``.
     """
 
     path: Path
@@ -366,8 +366,8 @@ def _result(pieces: _Pieces) -> FileEmbedding:
     return FileEmbedding(
         pieces.decoded.path,
         np.stack([embedding for _, _, embedding in rows]),
-        np.array([start / rate for start, _, _ in rows]),
-        np.array([(start + length) / rate for start, length, _ in rows]),
+        stream.start + np.array([start / rate for start, _, _ in rows]),
+        stream.start + np.array([(start + length) / rate for start, length, _ in rows]),
         warnings=stream.warnings,
         channels=stream.channels,
         source_rate=stream.source_rate,
@@ -390,8 +390,8 @@ def _embed_long(model: Wav2CLIP, decoded: _Decoded) -> FileEmbedding:
     return FileEmbedding(
         decoded.path,
         embedding[None],
-        np.zeros(1),
-        np.array([stream.seconds]),
+        np.array([stream.start]),
+        np.array([stream.start + stream.seconds]),
         warnings=stream.warnings,
         channels=stream.channels,
         source_rate=stream.source_rate,
@@ -417,8 +417,8 @@ def _embed_one_by_frames(
     return FileEmbedding(
         decoded.path,
         frames.embeddings,
-        frames.starts,
-        frames.starts + frame_seconds,
+        stream.start + frames.starts,
+        stream.start + frames.starts + frame_seconds,
         warnings=stream.warnings,
         channels=stream.channels,
         source_rate=stream.source_rate,

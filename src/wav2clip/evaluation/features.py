@@ -161,7 +161,7 @@ def _decode(path: Path, sample_rate: int) -> Samples | str:
         recording = load_audio(path, sample_rate)
     except (Wav2ClipError, OSError, MemoryError) as error:
         return str(error) or type(error).__name__
-    return "; ".join(recording.warnings) or recording.samples
+    return recording.samples if recording.whole else "; ".join(recording.warnings)
 
 
 def _embed_batch(

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import soundfile
 
-from wav2clip.audio.io import load_audio
+from wav2clip.audio.io import cut_audio
 from wav2clip.errors import MissingExtraError, Wav2ClipError
 from wav2clip.evaluation.map_picture import LABELLED, palette
 from wav2clip.evaluation.projection import TEXT, Map, Point
@@ -158,12 +158,12 @@ def data_address(point: Point) -> str:
         AudioError: it cannot be read.
     """
     assert point.path is not None
-    samples = load_audio(point.path, _EMBEDDED_RATE).samples
-    first = int(point.start * _EMBEDDED_RATE)
-    seconds = EMBEDDED_SECONDS if point.end is None else point.end - point.start
-    last = first + int(min(seconds, EMBEDDED_SECONDS) * _EMBEDDED_RATE)
+    start, seconds = None, EMBEDDED_SECONDS
+    if point.end is not None:
+        start, seconds = point.start, min(point.end - point.start, EMBEDDED_SECONDS)
+    samples = cut_audio(point.path, start, seconds, _EMBEDDED_RATE)
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples[first:last], _EMBEDDED_RATE, format="MP3")
+    soundfile.write(buffer, samples, _EMBEDDED_RATE, format="MP3")
     return "data:audio/mpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wav2clip.audio import io
 from wav2clip.embedding.embedder import Wav2CLIP
-from wav2clip.errors import AudioError, InputError
+from wav2clip.errors import InputError
 from wav2clip.files import display
 from wav2clip.generation.canvas import Pixels
 from wav2clip.generation.guide import Guide
@@ -29,6 +29,8 @@ FPS = 25
 _AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _FALLBACK_RATE = 48_000
 _AUDIO_BITS = 192_000
+_AAC_PACKET = 1024  # samples; what is heard is as long as what is seen, but for one of these
+_LAYOUTS = {"mono": 1, "stereo": 2}
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,10 @@ def sound_seconds(sound: str | os.PathLike[str]) -> float:
     """Length of a recording as it will be under the film, from decoding it.
 
     Raises:
-        AudioError: FFmpeg cannot read it.
+        AudioError: it cannot be read.
     """
-    with _open_sound(sound) as source:
-        return float(sum(frame.samples / frame.rate for frame in _sound_frames(source)))
+    stream = io.stream_audio(sound)
+    return sum(map(len, stream.frames())) / stream.source_rate
 
 
 def frame_count(seconds: float, fps: int) -> int:
@@ -165,18 +167,20 @@ def write_film(
         frames: pictures (height, width, 3).
         size: their height and width, even numbers.
         fps: pictures per second.
-        sound: any recording that FFmpeg reads.
+        sound: any recording; more than two channels are averaged.
         container: FFmpeg's name of the format.
 
     Raises:
         AudioError: it cannot be read.
     """
-    with _open_sound(sound) as source, av.open(str(target), "w", format=container) as film:
+    stream = io.stream_audio(sound)
+    layout = "mono" if stream.channels == 1 else "stereo"
+    with av.open(str(target), "w", format=container) as film:
         video: Any = film.add_stream(_video_codec(), rate=fps)
         video.height, video.width = size
         video.pix_fmt = "yuv420p"
-        audio = _audio_stream(film, source.streams.audio[0])
-        blocks = _sound_frames(source)
+        audio = _audio_stream(film, stream.source_rate, layout)
+        blocks = _sound_frames(stream, layout)
         heard = 0.0
         try:
             for number, picture in enumerate(frames):
@@ -191,27 +195,20 @@ def write_film(
             film.mux(audio.encode())
 
 
-def _open_sound(sound: str | os.PathLike[str]) -> Any:
-    try:
-        source = av.open(os.fspath(sound), metadata_errors="ignore")
-    except (av.FFmpegError, OSError) as error:
-        raise AudioError(f"{display(sound)}: FFmpeg cannot read it for a film ({error})") from error
-    if not source.streams.audio:
-        source.close()
-        raise AudioError(f"{display(sound)}: has no audio track")
-    return source
-
-
-def _sound_frames(source: Any) -> Iterator[Any]:
-    """Decoded sound without gaps, up to where it is damaged, as the embeddings hear it."""
-    samples = 0
-    try:
-        for frame in source.decode(audio=0):
-            frame.pts, frame.time_base = samples, Fraction(1, frame.rate)
-            samples += frame.samples
+def _sound_frames(stream: io.AudioStream, layout: str) -> Iterator[Any]:
+    """The sound as the embeddings hear it, but with its two channels where it has two."""
+    channels, samples = _LAYOUTS[layout], 0
+    for block in stream.frames():
+        if block.shape[1] != channels:
+            block = np.repeat(io.downmix(block)[:, None], channels, axis=1)
+        finite = np.nan_to_num(np.ascontiguousarray(block), posinf=1, neginf=-1)
+        for first in range(0, len(finite), _AAC_PACKET):
+            part = finite[first : first + _AAC_PACKET]
+            frame = av.AudioFrame.from_ndarray(part.reshape(1, -1), "flt", layout)
+            frame.sample_rate = stream.source_rate
+            frame.pts, frame.time_base = samples, Fraction(1, stream.source_rate)
+            samples += len(part)
             yield frame
-    except av.FFmpegError:
-        return
 
 
 def _video_codec() -> str:
@@ -219,9 +216,9 @@ def _video_codec() -> str:
     return "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
-def _audio_stream(film: Any, track: Any) -> Any:
-    """AAC at the recording's rate where AAC has it, of one channel or two; it resamples itself."""
-    rate = track.rate if track.rate in _AAC_RATES else _FALLBACK_RATE
-    audio = film.add_stream("aac", rate=rate, layout="mono" if track.channels == 1 else "stereo")
+def _audio_stream(film: Any, source_rate: int, layout: str) -> Any:
+    """AAC at the recording's rate where AAC has it; it resamples itself."""
+    rate = source_rate if source_rate in _AAC_RATES else _FALLBACK_RATE
+    audio = film.add_stream("aac", rate=rate, layout=layout)
     audio.bit_rate = _AUDIO_BITS
     return audio

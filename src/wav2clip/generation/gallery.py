@@ -16,7 +16,7 @@ import soundfile
 
 from wav2clip.audio import io
 from wav2clip.errors import InputError, MissingExtraError
-from wav2clip.files import atomic_path, display
+from wav2clip.files import atomic_path, decode_text, display
 from wav2clip.generation.pictures import FORMATS, read_recipe
 
 PAGE = "index.html"
@@ -126,7 +126,7 @@ def label_of(sound: Path) -> str:
     """The first line of ``NAME.txt`` beside a recording, or its name with spaces for ``_``."""
     text = sound.with_suffix(".txt")
     if text.is_file():
-        lines = text.read_text("utf-8", errors="replace").strip().splitlines()
+        lines = decode_text(text.read_bytes()).strip().splitlines()
         if lines:
             return lines[0].strip()
     return display(sound.stem).replace("_", " ").strip() or display(sound.name)

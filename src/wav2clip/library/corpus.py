@@ -20,7 +20,7 @@ import soundfile
 
 from wav2clip.downloads import cache_folder, offline
 from wav2clip.errors import DataError
-from wav2clip.files import AUDIO_SUFFIXES, walk
+from wav2clip.files import decode_text, walk
 
 PACKAGE = "tuxpaint-stamps-default"
 _STAMPS = Path("usr/share/tuxpaint/stamps")
@@ -92,14 +92,14 @@ def find_pairs(folder: Path) -> tuple[Pair, ...]:
     thing itself.
     """
     found: dict[bytes, Pair] = {}
-    for audio in walk(folder, AUDIO_SUFFIXES):
+    for audio in walk(folder):
         pictures = (audio.with_suffix(suffix) for suffix in _PICTURES)
         image = next((picture for picture in pictures if picture.is_file()), None)
         text = audio.with_suffix(".txt")
         spoken = "_desc" in audio.stem or "symbols" in audio.relative_to(folder).parts
         if image is None or spoken or not text.is_file():
             continue
-        lines = text.read_text("utf-8", errors="replace").splitlines()
+        lines = decode_text(text.read_bytes()).splitlines()
         if lines and (caption := lines[0].strip()):
             digest = hashlib.sha256(audio.read_bytes()).digest()
             found.setdefault(digest, Pair(audio, image, caption))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from wav2clip.embedding.bulk import FileEmbedding, embed_segments
 from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.files import is_mute
 from wav2clip.library import scan as folders
 from wav2clip.library.scan import Scan
 from wav2clip.library.space import centre
@@ -39,6 +41,9 @@ class IndexReport:
         missing: deleted files whose rows are kept, for want of ``prune``.
         failures: the reason for each file or folder that could not be used.
         known_failures: how many of these failed before and have not changed: they were not tried.
+        skipped: files that are whole and have no sound, with the reason; each is told once.
+        known_mute: how many more of these were told before and have not changed.
+        left_out: files that are neither sound nor video by name, by suffix.
         warnings: what is wrong with files that could be used all the same.
         seconds: time that it took.
     """
@@ -51,6 +56,9 @@ class IndexReport:
     missing: int = 0
     failures: dict[Path, str] = field(default_factory=dict)
     known_failures: int = 0
+    skipped: dict[Path, str] = field(default_factory=dict)
+    known_mute: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     warnings: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -130,7 +138,7 @@ class _Run:
     ) -> None:
         self.store, self.model, self.found = store, model, found
         self.settings = store.settings
-        self.report = IndexReport(failures=dict(found.failures))
+        self.report = IndexReport(failures=dict(found.failures), left_out=found.left_out)
         self.touched = False
         self._known = store.known_files()
         self._failed = store.failures()
@@ -149,8 +157,7 @@ class _Run:
             if known and (known.size, known.mtime_ns) == (file.size, file.mtime_ns):
                 self.report.unchanged += 1
             elif failed and replace(failed, reason="") == file:
-                self.report.failures[file.path] = failed.reason
-                self.report.known_failures += 1
+                self._known_failure(failed)
             else:
                 yield key, file
 
@@ -237,9 +244,17 @@ class _Run:
             self.commit()
 
     def _fail(self, file: KnownFile, reason: str) -> None:
-        self.report.failures[file.path] = reason
+        report = self.report.skipped if is_mute(reason) else self.report.failures
+        report[file.path] = reason
         self._bad[file_id(file.path)] = replace(file, hash="", reason=reason)
         self._settled()
+
+    def _known_failure(self, file: KnownFile) -> None:
+        if is_mute(file.reason):
+            self.report.known_mute += 1
+        else:
+            self.report.failures[file.path] = file.reason
+            self.report.known_failures += 1
 
     def _add(self, file: KnownFile, rows: pa.Table) -> None:
         self._tables.append(rows)
@@ -275,7 +290,7 @@ class _Run:
             "segment": np.arange(count, dtype=np.int32),
             "start": result.starts,
             "end": result.ends,
-            "duration": np.full(count, result.seconds),
+            "duration": np.full(count, result.starts[0] + result.seconds),
             "channels": np.full(count, result.channels, np.int32),
             "sample_rate": np.full(count, result.source_rate, np.int32),
             "hash": [file.hash] * count,

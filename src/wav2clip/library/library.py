@@ -16,6 +16,7 @@ from platformdirs import user_data_path
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.embedding.engines import split_fingerprint
 from wav2clip.errors import InputError, LibraryError, RegistryError
+from wav2clip.files import modified_ns
 from wav2clip.library import tags
 from wav2clip.library.duplicates import THRESHOLD, Group, find
 from wav2clip.library.filters import Filters
@@ -383,4 +384,4 @@ def _unchanged(path: Path, size: int, mtime_ns: int) -> bool:
         status = path.stat()
     except OSError:
         return True  # the file is gone or out of reach: its vector still stands for it
-    return (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
+    return (status.st_size, modified_ns(status)) == (size, mtime_ns)

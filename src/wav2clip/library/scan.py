@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from wav2clip.embedding.bulk import ahead
-from wav2clip.files import walk
+from wav2clip.files import NO_FILE, modified_ns, walk
 from wav2clip.library.store import KnownFile, file_id
 
 _HASHED_AHEAD = 16
@@ -25,11 +26,13 @@ class Scan:
         roots: the folders and files asked for, absolute, links in them resolved.
         files: every recording by its id.
         failures: what could not be listed or is no file, with the reason.
+        left_out: files that are neither sound nor video by name, by suffix.
     """
 
     roots: list[Path]
     files: dict[str, KnownFile]
     failures: dict[Path, str]
+    left_out: Counter[str] = field(default_factory=Counter)
 
     def covers(self, path: Path) -> bool:
         """Whether a path lies in what was asked for."""
@@ -49,7 +52,7 @@ def scan(sources: Iterable[str | os.PathLike[str]]) -> Scan:
             found.failures[Path(source)] = "no such file or folder"
             continue
         found.roots.append(root)
-        for path in walk(root, on_error=unlisted) if root.is_dir() else [root]:
+        for path in _files(root, unlisted, found.left_out):
             try:
                 status = path.stat()
             except OSError as error:
@@ -58,8 +61,14 @@ def scan(sources: Iterable[str | os.PathLike[str]]) -> Scan:
             if stat.S_ISREG(status.st_mode):
                 found.files[file_id(path)] = _known(path, status)
             else:  # reading a pipe or a device could wait for ever
-                found.failures[path] = "is no regular file"
+                found.failures[path] = NO_FILE
     return found
+
+
+def _files(
+    root: Path, unlisted: Callable[[OSError], None], left_out: Counter[str]
+) -> Iterable[Path]:
+    return walk(root, on_error=unlisted, left_out=left_out) if root.is_dir() else [root]
 
 
 def hash_files(
@@ -92,4 +101,4 @@ def _hash(file: KnownFile) -> tuple[KnownFile, str | None]:
 
 
 def _known(path: Path, status: os.stat_result) -> KnownFile:
-    return KnownFile(path, status.st_size, status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
+    return KnownFile(path, status.st_size, modified_ns(status), ctime_ns=status.st_ctime_ns)

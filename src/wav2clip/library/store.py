@@ -110,7 +110,7 @@ def segment_schema(dimension: int) -> pa.Schema:
             ("path_bytes", pa.binary()),  # as the file system has it
             ("start", pa.float64()),
             ("end", pa.float64()),
-            ("duration", pa.float64()),  # of the file, seconds
+            ("duration", pa.float64()),  # of the file on its own clock, seconds
             ("channels", pa.int32()),
             ("sample_rate", pa.int32()),
             ("size", pa.int64()),

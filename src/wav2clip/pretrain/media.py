@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wav2clip.audio.io import stream_audio
+from wav2clip.audio.ffmpeg import clock_zero, open_container
+from wav2clip.audio.io import open_source, stream_audio
+from wav2clip.audio.track import UnreadableError
 from wav2clip.errors import DataError, Wav2ClipError
 from wav2clip.files import display
 from wav2clip.models.towers.images import open_image
@@ -36,11 +38,12 @@ class Media:
 def read_media(item: Item, seconds: float, sample_rate: int, frame_rate: float) -> Media:
     """Decode an item. Whatever is wrong with its files becomes :attr:`Media.failure`."""
     try:
-        audio = read_audio(item.audio, seconds, sample_rate)
+        audio, start = read_audio(item.audio, seconds, sample_rate)
         if item.picture is None:
             pictures = []
         elif item.video:
-            pictures = read_frames(item.picture, frame_rate, len(audio) / sample_rate)
+            begin = start if item.picture == item.audio else 0.0
+            pictures = read_frames(item.picture, frame_rate, len(audio) / sample_rate, begin)
         else:
             pictures = [open_image(item.picture)]
         return Media(audio, pictures)
@@ -48,19 +51,20 @@ def read_media(item: Item, seconds: float, sample_rate: int, frame_rate: float) 
         return Media(np.zeros(0, np.int16), failure=str(error))
 
 
-def read_audio(path: Path, seconds: float, sample_rate: int) -> NDArray[np.int16]:
-    """The first ``seconds`` of a sound or video file, one channel, 16 bit.
+def read_audio(path: Path, seconds: float, sample_rate: int) -> tuple[NDArray[np.int16], float]:
+    """The first ``seconds`` of sound in a file, one channel, 16 bit, and when it begins.
 
     Raises:
         AudioError: what :func:`wav2clip.audio.io.load_audio` raises.
     """
     wanted, blocks, have = round(seconds * sample_rate), [], 0
-    for block in stream_audio(path, sample_rate):
+    stream = stream_audio(path, sample_rate)
+    for block in stream:
         blocks.append(block)
         have += len(block)
         if have >= wanted:
             break
-    return as_int16(np.concatenate(blocks)[:wanted])
+    return as_int16(np.concatenate(blocks)[:wanted]), stream.start
 
 
 def as_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -68,27 +72,29 @@ def as_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
 
 
-def read_frames(path: Path, rate: float, seconds: float) -> list[Image.Image]:
+def read_frames(path: Path, rate: float, seconds: float, begin: float = 0.0) -> list[Image.Image]:
     """The frames that are on the screen at 0, 1/rate, 2/rate ... below ``seconds``; at least one.
 
     Each time gets the last frame that started by then (the first frame, if none has), whatever the
-    rate of the video, constant or not. Times count from the start of the file, as the sound's do.
+    rate of the video, constant or not. Times count from ``begin`` on the file's clock: from where
+    its sound begins.
 
     Raises:
-        DataError: the file cannot be read, or has no video track or no frames.
+        AudioError: there is no such file.
+        DataError: it cannot be read, or has no video track or no frames.
     """
     name = display(path)
     count = max(1, int(np.ceil(seconds * rate - 1e-9)))
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with open_source(path, name) as file, open_container(file) as container:
             if not container.streams.video:
                 raise DataError(f"{name}: has no video track, so there is no picture to learn from")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            start = (container.start_time or 0) / av.time_base
+            start = clock_zero(container) + begin
             frames = _on_screen(container.decode(stream), start, rate, count)
             pictures = [_upright(frame) for frame in frames]
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (av.FFmpegError, UnreadableError, OSError, ValueError) as error:
         raise DataError(f"{name}: its video cannot be decoded ({error})") from error
     if not pictures:
         raise DataError(f"{name}: its video track holds no frames")

@@ -7,18 +7,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from wav2clip.errors import DataError
-from wav2clip.files import AUDIO_SUFFIXES, display, walk
+from wav2clip.files import SOUND_SUFFIXES, VIDEO_SUFFIXES, decode_text, display, walk
 from wav2clip.pretrain.shards import Failure
-
-VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob "  # noqa: SIM905
-    ".webm .wmv".split()
-)
-"""Suffixes taken from a folder of videos."""
 
 TABLE_SUFFIXES = (".csv", ".jsonl")
 TRAIN, VALIDATION = "train", "validation"
@@ -127,7 +122,7 @@ def list_source(
 
 
 def _folder_rows(folder: Path, wanted: Wanted) -> Iterator[tuple[str, dict[str, Any]]]:
-    suffixes = VIDEO_SUFFIXES | AUDIO_SUFFIXES if wanted.sound_alone else VIDEO_SUFFIXES
+    suffixes = VIDEO_SUFFIXES | SOUND_SUFFIXES if wanted.sound_alone else VIDEO_SUFFIXES
     paths = list(walk(folder, suffixes))
     if not paths:
         what = "sound" if wanted.sound_alone else "video"
@@ -148,17 +143,17 @@ def _folder_rows(folder: Path, wanted: Wanted) -> Iterator[tuple[str, dict[str, 
 
 def _table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            if path.suffix.lower() == ".csv":
-                reader = csv.DictReader(file)
-                _check_columns(path, reader.fieldnames or [])
-                for row in reader:
-                    yield f"{path.name}, line {reader.line_num}", _split_captions(row)
-            else:
-                for number, line in enumerate(file, start=1):
-                    if line.strip():
-                        yield f"{path.name}, line {number}", _json_row(line)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        file = StringIO(decode_text(path.read_bytes()), newline="")
+        if path.suffix.lower() == ".csv":
+            reader = csv.DictReader(file)
+            _check_columns(path, reader.fieldnames or [])
+            for row in reader:
+                yield f"{path.name}, line {reader.line_num}", _split_captions(row)
+        else:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield f"{path.name}, line {number}", _json_row(line)
+    except (OSError, csv.Error) as error:
         raise DataError(f"{display(path)} cannot be read as a table: {error}") from error
 
 

@@ -141,7 +141,7 @@ class WavBody:
 
     def _blocks(self) -> Iterator[bytes]:
         yield self._format.header()
-        for frames in stream_audio(self._file).frames():
+        for frames in stream_audio(self._file).frames(on_clock=True):
             if frames.shape[1] != self._format.channels:
                 frames = frames.mean(axis=1, keepdims=True)
                 frames = np.repeat(frames, self._format.channels, axis=1)

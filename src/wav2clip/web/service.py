@@ -84,7 +84,7 @@ class Service:
         if known is not None:
             return known
         with self.heavy.place(), self.catalogue.open(file) as opened:
-            frames = stream_audio(opened).frames()
+            frames = stream_audio(opened).frames(on_clock=True)
             found = peaks(frames, round(file.duration * file.sample_rate), points)
         rounded = [round(float(value), 4) for value in found]
         with self._waveforms_lock:
