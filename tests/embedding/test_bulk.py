@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from media import tone, wav_bytes
+from patience import HANGS
 from wav2clip.embedding import bulk
 from wav2clip.embedding.bulk import embed_files, embed_segments
 from wav2clip.embedding.embedder import Embeddings, Wav2CLIP
@@ -129,7 +130,7 @@ class Accelerated(Wav2CLIP):
 
     def embed_audio(self, waves: Any, rate: int) -> Embeddings:
         self.callers.add(get_ident())
-        assert self.go.wait(60), "nothing was decoded while the network ran"
+        assert self.go.wait(HANGS), "nothing was decoded while the network ran"
         return super().embed_audio(waves, rate)
 
 

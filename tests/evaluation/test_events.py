@@ -217,7 +217,7 @@ def test_the_command_on_mixtures_of_real_sounds(
     results = tmp_path / "results.jsonl"
     done = run_command(
         "evaluate", "events", "--dataset", "desed", "--data", mixtures, "--model", "logmel",
-        "--frame", "0.5", "--hop", "0.1", "--seeds", "2", "--results", results, timeout=280,
+        "--frame", "0.5", "--hop", "0.1", "--seeds", "2", "--results", results,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = {row["metric"]: row for row in map(json.loads, results.read_text().splitlines())}
