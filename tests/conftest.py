@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from patience import HANGS
 from published_layout import published_state
@@ -21,6 +22,10 @@ from wav2clip.models.encoder import AudioNetwork, EncoderConfig
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))
+
+# How long an example takes says something about the machine alone.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -140,15 +140,15 @@ def test_files_are_decoded_while_an_accelerator_works(
     model = Accelerated(load_checkpoint(small_checkpoint))
     model.go, model.callers = Event(), set()
     decoded: list[int] = []
-    decode = bulk._decode
+    fetch = bulk._Sound.fetch
 
-    def counted(path: Path, rate: int) -> Any:
+    def counted(sound: bulk._Sound) -> None:
+        fetch(sound)
         decoded.append(get_ident())
         if len(decoded) == 24:
             model.go.set()
-        return decode(path, rate)
 
-    monkeypatch.setattr(bulk, "_decode", counted)
+    monkeypatch.setattr(bulk._Sound, "fetch", counted)
     path = folder / "001.wav"
     results = list(embed_files(model, [path] * 24, workers=1))
     assert len(results) == 24

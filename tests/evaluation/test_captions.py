@@ -92,7 +92,7 @@ def naive_cider(candidates: list[tuple], references: list[list[tuple]]) -> list[
     return totals.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(sentences, st.lists(sentences, min_size=1, max_size=3)), min_size=2, max_size=5

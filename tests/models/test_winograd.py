@@ -28,7 +28,7 @@ def pixels(*shape: int) -> Tensor:
 
 
 @torch.inference_mode()
-@settings(max_examples=40, deadline=None)  # the first compiles the transforms
+@settings(max_examples=40)
 @given(
     st.integers(1, 5), SIDES, SIDES, st.sampled_from([32, 40, 65]), st.sampled_from([32, 33, 64])
 )

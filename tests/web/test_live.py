@@ -242,7 +242,7 @@ schema = schemathesis.openapi.from_dict(create_app(Library.open("of/no/importanc
 
 @schema.parametrize()
 @settings(
-    max_examples=12, deadline=None, database=None, derandomize=True,
+    max_examples=12, database=None, derandomize=True,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 def test_whatever_comes_is_answered(case: schemathesis.Case, shared: str) -> None:
