@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+# A server of the S3 protocol for tests; it and the project need different versions of the same.
+S3 := .venv-s3
+S3_STAMP := $(S3)/.installed
 
 .PHONY: demo test lint types unit bench docs clean help
 
@@ -29,7 +32,7 @@ types: $(DEV_STAMP)
 
 # One process per core, each with one thread: threads of several processes would wait for each other.
 # Tests that share something costly, such as a Ray cluster, are of one group and run in one process.
-unit: $(DEV_STAMP)
+unit: $(DEV_STAMP) $(S3_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
 
 bench: $(DEV_STAMP)
@@ -49,5 +52,10 @@ $(DEV_STAMP): $(STAMP)
 	$(PIP) -e '.[dev]'
 	@touch $@
 
+$(S3_STAMP): constraints-s3.txt
+	$(PYTHON) -m venv $(S3)
+	$(S3)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-s3.txt 'moto[s3]' flask flask-cors
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(S3) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
+from patience import HANGS
 from published_layout import published_state
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
@@ -23,6 +25,10 @@ from wav2clip.models.network import AudioNetwork
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))
+
+# How long an example takes says something about the machine alone.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -118,11 +124,29 @@ def unprivileged(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
+def s3_server() -> Iterator[str]:
+    """Host and port of an empty server of the S3 protocol; any keys are right."""
+    python = ROOT / ".venv-s3" / "bin" / "python"
+    if not python.exists():
+        assert "CI" not in os.environ, f"CI must have {python}: make .venv-s3/.installed"
+        pytest.skip(f"no server of the S3 protocol in {python.parents[1]}; `make test` makes it")
+    command = [python, Path(__file__).with_name("s3_server.py")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+        server.stdin.close()
+        assert server.wait(HANGS) == 0
+
+
+@pytest.fixture
 def run_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the shipped command as a user does, in a process of its own, with an empty cache."""
 
     def run(
-        *arguments: str | Path, env: dict[str, str] | None = None, timeout: float = 120
+        *arguments: str | Path, env: dict[str, str] | None = None, timeout: float = HANGS
     ) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,

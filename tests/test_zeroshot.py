@@ -42,7 +42,7 @@ def random_rows(count: int, seed: int = 0, dimension: int = 16) -> np.ndarray:
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_probabilities_are_probabilities(
     rows: int, labels: int, scale: float, centred: bool, seed: int
 ) -> None:

@@ -105,7 +105,7 @@ def test_a_file_object_of_the_caller_stays_open() -> None:
     assert not text.closed
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     seconds=st.floats(0.01, 12),
     rate=st.sampled_from([8_000, 16_000, 22_050, 44_100, 48_000]),
@@ -207,7 +207,7 @@ def test_truncated_mp4_has_no_index(tmp_path: Path) -> None:
     raises(write(tmp_path / "cut.mp4", whole[: len(whole) // 2]), "FFmpeg")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damaged_bytes_never_crash(data: st.DataObject) -> None:
     content = bytearray(wav_bytes(tone(0.2)))

@@ -80,7 +80,6 @@ def test_an_unknown_part_names_the_known(
     assert "nothing: expected some of good,broken" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.usefixtures("data")
 def test_real_parts_in_small(tmp_path: Path) -> None:
     done = subprocess.run(

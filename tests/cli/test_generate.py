@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from media import tone
+from patience import HANGS, wait_until
 from tiny_vqgan import write_checkpoint
 from wav2clip.cli.gallery import gallery
 from wav2clip.cli.generate import generate
@@ -152,14 +152,14 @@ def test_an_interrupt_keeps_what_there_is(kind: str, sound: Path) -> None:
         [str(part) for part in (*command, *options)],
         env=environment, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def began() -> bool:
         part = next(sound.parent.glob(".out.mp4*.part"), None)
-        if target.exists() or (part is not None and part.stat().st_size > 0):
-            break
-        time.sleep(0.1)
+        return target.exists() or (part is not None and part.stat().st_size > 0)
+
+    wait_until(lambda: began() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 130, errors
     assert "after" in errors
     assert not list(sound.parent.glob(".*.part"))

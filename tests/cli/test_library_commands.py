@@ -24,7 +24,7 @@ def command(run_command: Run, tmp_path: Path) -> Run:
 
     def run(*arguments: str | Path, env: dict[str, str] | None = None) -> CompletedProcess[str]:
         own = {"WAV2CLIP_LIBRARY": str(tmp_path / "library"), "OMP_NUM_THREADS": "1"}
-        return run_command(*arguments, env={**own, **(env or {})}, timeout=240)
+        return run_command(*arguments, env={**own, **(env or {})})
 
     return run
 
@@ -40,7 +40,6 @@ def sounds(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.timeout(900)  # twelve processes, on a machine that may be busy
 def test_from_index_to_finds(
     command: Run, sounds: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:

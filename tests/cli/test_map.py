@@ -38,7 +38,7 @@ def test_a_folder_becomes_a_page_and_a_picture(
 ) -> None:
     done = run_command(
         "map", sounds, "-o", tmp_path / "map.html", "--json", "--model", small_checkpoint,
-        "--texts", env={"NUMBA_DISABLE_JIT": "1"}, timeout=280,
+        "--texts", env={"NUMBA_DISABLE_JIT": "1"},
     )  # fmt: skip  # for seven sounds, compiling takes longer than it saves
     assert done.returncode == 1, done.stderr  # one file is broken
     summary = json.loads(done.stdout)

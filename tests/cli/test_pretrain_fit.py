@@ -46,7 +46,7 @@ def test_the_real_configuration_learns_real_pairs(
     arguments = ["pretrain", "fit", "--config", CONF / "tuxpaint.yaml", "--data", shards]
     arguments += ["--out", run, "--json"]
     arguments += [part for setting in QUICK for part in ("--set", setting)]
-    result = run_command(*arguments, timeout=280, env={"OMP_NUM_THREADS": "1"})
+    result = run_command(*arguments, env={"OMP_NUM_THREADS": "1"})
     assert result.returncode == 0, result.stderr
     assert "epoch   8" in result.stderr and "median rank" in result.stderr
     printed = json.loads(result.stdout)

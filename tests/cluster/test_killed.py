@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -17,10 +16,11 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
+from patience import wait_until
 from wav2clip.embedding.embedder import load
 from wav2clip.library import Library
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.xdist_group("ray")
 
 FILES = 120
 MARK = "WAV2CLIP_TEST_RUN"
@@ -37,13 +37,6 @@ def marked(value: str) -> set[int]:
         except OSError:
             continue
     return found
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def test_an_index_that_is_killed_goes_on(
@@ -64,18 +57,18 @@ def test_an_index_that_is_killed_goes_on(
         def rows_or_end() -> bool:
             return len(Library.open(there)) > 0 or driver.poll() is not None
 
-        wait_for(rows_or_end, 400, "nothing was stored")
+        wait_until(rows_or_end, "nothing was stored")
         driver.kill()
         assert driver.wait() == -9, driver.stderr.read()
     # Ray's processes end by themselves once they notice, after a second or after minutes.
     for process in marked(mark):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-    wait_for(lambda: not marked(mark), 60, "killed processes do not end")
+    wait_until(lambda: not marked(mark), "killed processes do not end")
     kept = Library.open(there).files()
     assert 0 < len(kept) < FILES
 
-    done = run_command(*arguments, timeout=400)
+    done = run_command(*arguments)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert (summary["added"], summary["unchanged"]) == (FILES - len(kept), len(kept))

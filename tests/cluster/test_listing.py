@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -128,47 +127,39 @@ def test_files_appear_when_whole_and_parts_go(tmp_path: Path) -> None:
     assert folder.names() == set()
 
 
-def test_a_hundred_thousand_files_are_listed_and_planned_in_seconds(tmp_path: Path) -> None:
-    """The must is 10 s with scheduling, which benchmarks/cluster.py measures as well."""
+def test_a_hundred_thousand_files_are_listed_and_planned(tmp_path: Path) -> None:
+    """How long it takes is measured by benchmarks/cluster.py."""
     for number in range(100):
         folder = tmp_path / "sounds" / str(number)
         folder.mkdir(parents=True)
         (folder / "0.wav").write_bytes(b"")
         for other in range(1, 1_000):
             os.link(folder / "0.wav", folder / f"{other}.wav")
-    start = time.process_time()  # the work, not what else the machine does meanwhile
     listing = list_files([str(tmp_path / "sounds")])
     blocks = make_plan(Job("", ""), listing, Folder(str(tmp_path / "out")))
-    assert time.process_time() - start < 7
     assert listing.files.num_rows == sum(block.files.num_rows for block in blocks) == 100_000
     assert len(blocks) == 391
 
 
-def test_objects_of_s3(tmp_path: Path) -> None:
-    server = pytest.importorskip("moto.server", reason="needs moto[s3,server]")
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    try:
-        endpoint = "{}%3A{}".format(*running.get_host_and_port())
-        query = f"?endpoint_override={endpoint}&scheme=http&region=us-east-1"
-        bucket = f"s3://key:secret@sounds{query}&allow_bucket_creation=true"
-        open_location(bucket)[0].create_dir("sounds")
-        output = Folder(f"s3://key:secret@sounds/out{query}")
-        output.write("a b#?.wav", wav_bytes(tone(0.1)))
-        output.write("deep.wav", b"")
-        found = list_files([f"s3://key:secret@sounds/out{query}"])
-        assert found.failures == {}
-        assert found.files["path"].to_pylist() == ["s3://sounds/out/a b#?.wav",
-                                                   "s3://sounds/out/deep.wav"]  # fmt: skip
-        assert found.files["size"].to_pylist() == [3244, 0]
-        paths = [path for path, _ in fetch(found.files, [0, 1], str(tmp_path))]
-        assert [path.suffix for path in paths] == [".wav", ".wav"]
-        assert paths[0].read_bytes() == wav_bytes(tone(0.1))
-        blocks = make_plan(Job("", ""), found, output)
-        assert blocks[0].files["path"].to_pylist() == found.files["path"].to_pylist()[:1]
-        assert make_plan(Job("", ""), found, output)[1].name == blocks[1].name
-        output.delete(["deep.wav"])
-        assert output.names() == {"a b#?.wav", "_plan-000000.parquet"}
-        assert b"secret" not in output.open("_plan-000000.parquet").read()
-    finally:
-        running.stop()
+def test_objects_of_s3(s3_server: str, tmp_path: Path) -> None:
+    endpoint = s3_server.replace(":", "%3A")
+    query = f"?endpoint_override={endpoint}&scheme=http&region=us-east-1"
+    bucket = f"s3://key:secret@sounds{query}&allow_bucket_creation=true"
+    open_location(bucket)[0].create_dir("sounds")
+    output = Folder(f"s3://key:secret@sounds/out{query}")
+    output.write("a b#?.wav", wav_bytes(tone(0.1)))
+    output.write("deep.wav", b"")
+    found = list_files([f"s3://key:secret@sounds/out{query}"])
+    assert found.failures == {}
+    assert found.files["path"].to_pylist() == ["s3://sounds/out/a b#?.wav",
+                                               "s3://sounds/out/deep.wav"]  # fmt: skip
+    assert found.files["size"].to_pylist() == [3244, 0]
+    paths = [path for path, _ in fetch(found.files, [0, 1], str(tmp_path))]
+    assert [path.suffix for path in paths] == [".wav", ".wav"]
+    assert paths[0].read_bytes() == wav_bytes(tone(0.1))
+    blocks = make_plan(Job("", ""), found, output)
+    assert blocks[0].files["path"].to_pylist() == found.files["path"].to_pylist()[:1]
+    assert make_plan(Job("", ""), found, output)[1].name == blocks[1].name
+    output.delete(["deep.wav"])
+    assert output.names() == {"a b#?.wav", "_plan-000000.parquet"}
+    assert b"secret" not in output.open("_plan-000000.parquet").read()

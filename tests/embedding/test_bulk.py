@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from media import tone, wav_bytes
+from patience import HANGS
 from wav2clip.embedding import bulk
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP
@@ -103,7 +104,7 @@ class Accelerated(Wav2CLIP):
 
     def embed_audio(self, waves: Any, rate: int) -> Embeddings:
         self.callers.add(get_ident())
-        assert self.go.wait(60), "nothing was decoded while the network ran"
+        assert self.go.wait(HANGS), "nothing was decoded while the network ran"
         return super().embed_audio(waves, rate)
 
 
@@ -113,15 +114,15 @@ def test_files_are_decoded_while_an_accelerator_works(
     model = Accelerated(load_checkpoint(small_checkpoint))
     model.go, model.callers = Event(), set()
     decoded: list[int] = []
-    decode = bulk._decode
+    fetch = bulk._Sound.fetch
 
-    def counted(path: Path, rate: int) -> Any:
+    def counted(sound: bulk._Sound) -> None:
+        fetch(sound)
         decoded.append(get_ident())
         if len(decoded) == 24:
             model.go.set()
-        return decode(path, rate)
 
-    monkeypatch.setattr(bulk, "_decode", counted)
+    monkeypatch.setattr(bulk._Sound, "fetch", counted)
     path = folder / "001.wav"
     results = list(embed_files(model, [path] * 24, workers=1))
     assert len(results) == 24

@@ -33,7 +33,7 @@ def noise(samples: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, samples).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 30_000), min_size=1, max_size=5),
     rate=st.sampled_from([8_000, 16_000, 22_050, 48_000, 192_000]),
@@ -60,7 +60,7 @@ def test_any_batch(model: Wav2CLIP, lengths: list[int], rate: int, dtype: str, s
     np.testing.assert_allclose(shuffled, together[order], atol=1e-5)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     samples=st.integers(1_600, 60_000),
     frame=st.sampled_from([0.02, 0.1, 0.5]),

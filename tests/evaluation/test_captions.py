@@ -92,7 +92,7 @@ def naive_cider(candidates: list[tuple], references: list[list[tuple]]) -> list[
     return totals.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(sentences, st.lists(sentences, min_size=1, max_size=3)), min_size=2, max_size=5
@@ -200,7 +200,7 @@ def test_the_command_on_real_sounds(
     results, written = tmp_path / "results.jsonl", tmp_path / "captions.tsv"
     done = run_command(
         "evaluate", "captions", "--dataset", "clotho", "--data", clotho, "--model", "logmel",
-        "--epochs", "4", "--beam", "2", "--results", results, "--written", written, timeout=280,
+        "--epochs", "4", "--beam", "2", "--results", results, "--written", written,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = {row["metric"]: row for row in map(json.loads, results.read_text().splitlines())}

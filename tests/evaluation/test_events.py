@@ -46,7 +46,7 @@ events_strategy = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(events_strategy)
 def test_targets_are_what_sounds_around_the_middle(drawn: list[tuple[int, int, str]]) -> None:
     clip = framed_clip([Event(0.1 * a, 0.1 * (a + n), label) for a, n, label in drawn])
@@ -63,7 +63,7 @@ def test_targets_are_what_sounds_around_the_middle(drawn: list[tuple[int, int, s
                 assert truth[row, place] == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sets(st.integers(0, 9), max_size=4))
 def test_decoding_gives_back_what_targets_were_made_of(seconds: set[int]) -> None:
     """Whole seconds, of which no two touch."""
@@ -217,7 +217,7 @@ def test_the_command_on_mixtures_of_real_sounds(
     results = tmp_path / "results.jsonl"
     done = run_command(
         "evaluate", "events", "--dataset", "desed", "--data", mixtures, "--model", "logmel",
-        "--frame", "0.5", "--hop", "0.1", "--seeds", "2", "--results", results, timeout=280,
+        "--frame", "0.5", "--hop", "0.1", "--seeds", "2", "--results", results,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = {row["metric"]: row for row in map(json.loads, results.read_text().splitlines())}

@@ -202,7 +202,7 @@ def test_more_classes_than_colours(tmp_path: Path) -> None:
     assert len(figure_data((tmp_path / "many.html").read_text("utf-8"))) == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(1, 25))
 def test_names_are_moved_apart(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from toy_towers import ToyTowers
 
@@ -53,7 +53,6 @@ def level_at(now: float, levels: list[int], seconds: list[float]) -> float:
     return levels[a] + (levels[b] - levels[a]) * (3 * x**2 - 2 * x**3)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 255), st.floats(0.01, 1.0)), min_size=1, max_size=6),
     st.integers(1, 40),

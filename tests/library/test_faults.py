@@ -19,6 +19,7 @@ import pytest
 from library_sounds import noise, rows_of
 
 from media import wav_bytes
+from patience import HANGS
 from wav2clip.library import Library
 from wav2clip.library.store import vectors_of
 
@@ -52,7 +53,7 @@ class Indexer:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(HANGS)
 
 
 @pytest.fixture
@@ -87,7 +88,6 @@ def contents(library: Library) -> tuple[object, np.ndarray, object]:
     return rows_of(library), vectors_of(table).astype(np.float32), library.failures()
 
 
-@pytest.mark.timeout(900)  # twenty-two processes, on a machine that may be busy
 def test_killed_twenty_times(
     indexer: Indexer, many: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -158,7 +158,7 @@ def test_two_processes_at_once(
         )
         for _ in range(2)
     ]
-    errors = [process.communicate(timeout=200)[1] for process in both]
+    errors = [process.communicate(timeout=HANGS)[1] for process in both]
     for error in errors:
         told = "another process is writing" in error and "--wait" in error
         assert "10 failed, 90 done" in error or (told and not wait), error

@@ -89,7 +89,7 @@ def brute_force(
     return found[:limit]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     files=st.lists(st.integers(1, 4), min_size=1, max_size=60),
     kinds=st.sampled_from([None, 1, 7]),

@@ -10,6 +10,7 @@ from threading import Event
 import numpy as np
 import pytest
 
+from patience import HANGS, wait_until
 from wav2clip.library import Library, Query
 from wav2clip.library.together import Together
 
@@ -21,18 +22,17 @@ def test_those_who_wait_are_answered_by_one_call() -> None:
     def double(numbers: Sequence[int]) -> list[int]:
         calls.append(len(numbers))
         first_is_in.set()
-        assert go_on.wait(10)
+        assert go_on.wait(HANGS)
         return [2 * number for number in numbers]
 
     ask = Together(double)
     with ThreadPoolExecutor(41) as pool:
         alone = pool.submit(ask, 0)
-        assert first_is_in.wait(10)
+        assert first_is_in.wait(HANGS)
         others = [pool.submit(ask, number) for number in range(1, 41)]
-        while len(ask._waiting) < 40:
-            pass
+        wait_until(lambda: len(ask._waiting) == 40)
         go_on.set()
-        assert [future.result(10) for future in [alone, *others]] == list(range(0, 82, 2))
+        assert [future.result(HANGS) for future in [alone, *others]] == list(range(0, 82, 2))
     assert calls == [1, 32, 8]
 
 
@@ -41,20 +41,19 @@ def test_a_bad_question_costs_its_own_answer_only() -> None:
 
     def invert(numbers: Sequence[int]) -> list[float]:
         first_is_in.set()
-        assert go_on.wait(10)
+        assert go_on.wait(HANGS)
         return [1 / number for number in numbers]
 
     ask = Together(invert)
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(ask, 1)]
-        assert first_is_in.wait(10)
+        assert first_is_in.wait(HANGS)
         futures += [pool.submit(ask, number) for number in (2, 0, 4)]
-        while len(ask._waiting) < 3:
-            pass
+        wait_until(lambda: len(ask._waiting) == 3)
         go_on.set()
-        assert [futures[place].result(10) for place in (0, 1, 3)] == [1, 0.5, 0.25]
+        assert [futures[place].result(HANGS) for place in (0, 1, 3)] == [1, 0.5, 0.25]
         with pytest.raises(ZeroDivisionError):
-            futures[2].result(10)
+            futures[2].result(HANGS)
 
 
 def test_an_interrupted_call_leaves_nobody_waiting() -> None:

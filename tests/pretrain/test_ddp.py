@@ -14,6 +14,8 @@ import torch
 import yaml
 from tones import TAGGED, TINY, write_heard, write_tones
 
+from patience import HANGS
+
 SCRIPT = '''
 """Fit by the package's own function and keep the gradients of the first steps."""
 import os, sys, torch, yaml
@@ -78,7 +80,7 @@ def test_gradients_of_two_processes_equal_those_of_one(
             env=environment,
             check=True,
             capture_output=True,
-            timeout=200,
+            timeout=HANGS,
         )
     one, two = (
         torch.load(tmp_path / out / "gradients.pt", weights_only=True) for out in ("one", "two")

@@ -35,7 +35,7 @@ def slow_info_nce(a: Tensor, b: Tensor, scale: float, labels: list[int] | None =
     return total / (2 * len(a))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(n=st.integers(1, 7), seed=st.integers(0, 2**31), scale=st.floats(0.5, 50))
 def test_info_nce_equals_the_slow_reference(n: int, seed: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -402,20 +401,21 @@ def test_another_run_does_not_mix_in(sounds: Path, tmp_path: Path) -> None:
 def test_a_killed_process_loses_no_finished_shard(sounds: Path, tmp_path: Path) -> None:
     """SIGKILL in the middle of the second shard; the same call finishes with the same bytes."""
     script = """
-import sys, time
+import sys
 sys.path.insert(0, sys.argv[3])
 from toy import ToyTowers
 from wav2clip.pretrain.pairs import PrepareSettings, prepare
 def wait(what, done, total):
     if what == "clips" and done == 6:
         print("now", flush=True)
-        time.sleep(60)
+        sys.stdin.read()
 prepare(sys.argv[1], sys.argv[2], ToyTowers(), PrepareSettings(shard_samples=4, validation=0),
         progress=wait)
 """
     out = tmp_path / "out"
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(sounds), str(out), str(Path(__file__).parent)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -441,7 +441,5 @@ def test_many_frames_do_not_fill_the_memory(tmp_path: Path) -> None:
         film(tmp_path / "videos" / f"{name}.mkv", colours(30), np.arange(30) / 30, noise(1))
     towers = ToyTowers()
     settings = PrepareSettings(seconds=4, frame_rate=30, validation=0)
-    start = time.monotonic()
     prepare(tmp_path / "videos", tmp_path / "out", towers, settings)
-    assert sum(towers.seen) == 90
-    assert time.monotonic() - start < 60
+    assert towers.seen == [30, 30, 30]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from tones import TINY, tagged, tiny, write_heard, write_tones
 
+from patience import wait_until
 from wav2clip.errors import DataError, TrainingError
 from wav2clip.models.checkpoint import load_checkpoint
 from wav2clip.pretrain.fit import fit, read_metrics
@@ -99,12 +100,16 @@ def test_the_command_resumes_after_sigkill(tmp_path: Path, shards: Path) -> None
     command = [sys.executable, "-m", "wav2clip", "pretrain", "fit", "--config", "run.yaml"]
     command += ["--data", str(shards), "--out"]
     options = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
-    process = subprocess.Popen([*command, "killed"], stderr=subprocess.DEVNULL, **options)
     last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
-    while process.poll() is None and not last.exists():
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+
+    def killed_in_the_middle() -> bool:
+        shutil.rmtree(tmp_path / "killed", ignore_errors=True)
+        process = subprocess.Popen([*command, "killed"], stderr=subprocess.DEVNULL, **options)
+        wait_until(lambda: last.exists() or process.poll() is not None)
+        process.send_signal(signal.SIGKILL)
+        return process.wait() == -signal.SIGKILL
+
+    wait_until(killed_in_the_middle, "it was through each time before it could be killed")
     assert len(read_metrics(tmp_path / "killed")) < 4
     done = subprocess.run(
         [*command, "killed", "--resume", "--json"], capture_output=True, check=True, **options

@@ -105,7 +105,7 @@ def test_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
     assert first == second
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     audio=st.lists(st.integers(-32768, 32767), min_size=1, max_size=300),
     label=st.none() | st.text(max_size=20),

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
+
+from patience import HANGS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+expect.set_options(timeout=HANGS * 1_000)
 
 _FLAGS = (
     "--no-sandbox",  # containers run as root
@@ -21,7 +25,9 @@ _FLAGS = (
 
 def launch(playwright: Playwright) -> Browser:
     """The Chromium of the system, without a window."""
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
+    return playwright.chromium.launch(
+        executable_path=CHROMIUM, args=list(_FLAGS), timeout=HANGS * 1_000
+    )
 
 
 @contextmanager
@@ -35,7 +41,7 @@ def watched(browser: Browser, address: str, **options: object) -> Iterator[Page]
     """
     context: BrowserContext = browser.new_context(base_url=address, **options)
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(HANGS * 1_000)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(f"{error.name}: {error.message} {error.stack}"))
     page.on(

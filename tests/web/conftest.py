@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 from fastapi.testclient import TestClient
-from web_servers import Serve, running
+from web_servers import PATIENT, Serve, running
 
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.library import Library
 from wav2clip.web.app import create_app
-from wav2clip.web.settings import Limits
+from wav2clip.web.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -61,7 +62,7 @@ def library(
 @pytest.fixture(scope="session")
 def client(library: Library) -> Iterator[TestClient]:
     """A browser on this machine, without a server between."""
-    with TestClient(create_app(library), LOCAL) as client:
+    with TestClient(create_app(library, Settings(limits=PATIENT)), LOCAL) as client:
         yield client
 
 
@@ -100,7 +101,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def address(library: Library) -> Iterator[str]:
     """A server that takes uploads of up to 2 MB."""
-    with running(library, Limits(upload_bytes=2_000_000)) as started:
+    with running(library, replace(PATIENT, upload_bytes=2_000_000)) as started:
         yield started
 
 

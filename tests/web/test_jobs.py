@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -16,6 +15,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from media import tone, wav_bytes
+from patience import HANGS, wait_until
 from wav2clip.errors import InputError
 from wav2clip.library import Library
 from wav2clip.web.app import create_app
@@ -34,14 +34,14 @@ def own(own_library: tuple[Library, Path]) -> Iterator[tuple[TestClient, Path]]:
         yield client, folder
 
 
-def finished(client: TestClient, job: dict[str, Any], seconds: float = 120) -> dict[str, Any]:
+def finished(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
     """The job when it has ended."""
-    deadline = time.monotonic() + seconds
-    while job["state"] in ("queued", "running"):
-        assert time.monotonic() < deadline, job
-        time.sleep(0.05)
-        job = client.get(f"/api/jobs/{job['id']}").json()
-    return job
+
+    def now() -> dict[str, Any]:
+        return client.get(f"/api/jobs/{job['id']}").json()
+
+    wait_until(lambda: now()["state"] not in ("queued", "running"), now)
+    return now()
 
 
 def event_list(client: TestClient, id: str) -> list[tuple[str, dict[str, Any]]]:
@@ -174,8 +174,7 @@ def test_a_picture_is_cancelled_and_kept(client: TestClient) -> None:
     hit = client.get("/api/search", params={"q": "dog", "limit": 1}).json()["hits"][0]
     body = {"id": hit["id"], "steps": 1_000, "size": 64}
     id = client.post("/api/generate", json=body).json()["job"]["id"]
-    while client.get(f"/api/jobs/{id}/picture").status_code == 404:
-        time.sleep(0.05)
+    wait_until(lambda: client.get(f"/api/jobs/{id}/picture").status_code != 404)
     client.delete(f"/api/jobs/{id}")
     job = finished(client, client.get(f"/api/jobs/{id}").json())
     assert job["state"] == "cancelled" and 0 < job["done"] < 1_000
@@ -195,17 +194,15 @@ def test_what_is_not_installed(client: TestClient, monkeypatch: pytest.MonkeyPat
 
 
 def ended(job: Job) -> None:
-    while not job.ended:
-        time.sleep(0.005)
+    wait_until(lambda: job.ended, job.describe)
 
 
 def test_jobs_wait_for_their_turn() -> None:
     jobs, go_on = Jobs(waiting=2), Event()
 
     def work(job: Job) -> str | None:
-        while not go_on.is_set():
-            job.progress(1, 2)
-            time.sleep(0.001)
+        job.progress(1, 2)
+        assert go_on.wait(HANGS)
         return "/made"
 
     first, second, third = (jobs.start(JobKind.INDEX, work) for _ in range(3))

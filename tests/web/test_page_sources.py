@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from browser import names, watched
 from playwright.sync_api import Browser, Page, expect
-from web_servers import running
+from web_servers import PATIENT, running
 
 from wav2clip.library import Library, Query
-from wav2clip.web.settings import Limits
+
+SECONDS = re.compile(r"0:(0[1-9]|[1-3])")
+"""A clock that shows a second or more."""
 
 
 def drop(page: Page, path: Path) -> None:
@@ -73,7 +76,7 @@ def test_the_microphone_is_searched_with(page: Page) -> None:
     page.goto("/")
     page.get_by_role("button", name="Record").click()
     expect(page.get_by_role("dialog")).to_contain_text("Listening")
-    page.wait_for_timeout(1_500)
+    expect(page.get_by_role("dialog").locator("h2")).to_have_attribute("data-time", SECONDS)
     page.get_by_role("button", name="Stop and search").click()
     expect(page.locator("#results > li").first).to_be_visible()
     expect(page.locator("#sources")).to_contain_text("recording")
@@ -145,7 +148,7 @@ def test_the_map_is_lit_by_a_search_and_plays_what_is_clicked(page: Page) -> Non
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.goto("/?view=map&q=dog")
     canvas = page.get_by_role("application", name="Map")
-    expect(canvas).to_be_visible(timeout=120_000)  # UMAP compiles itself first
+    expect(canvas).to_be_visible()
     canvas.focus()
     expect(page.locator("#map-name")).to_contain_text("found as number 1")
     assert not axe.run(page).response["violations"]
@@ -176,8 +179,9 @@ def test_the_map_is_lit_by_a_search_and_plays_what_is_clicked(page: Page) -> Non
     expect(page.locator("#player-name")).to_have_text(name)
     before = page.evaluate("document.querySelector('#map').toDataURL()")
     page.mouse.wheel(0, -400)
-    page.wait_for_timeout(200)
-    assert page.evaluate("document.querySelector('#map').toDataURL()") != before
+    page.wait_for_function(
+        "before => document.querySelector('#map').toDataURL() !== before", arg=before
+    )
 
 
 def test_a_folder_is_indexed_while_one_watches(
@@ -189,11 +193,11 @@ def test_a_folder_is_indexed_while_one_watches(
         shutil.copy(path, folder)
     shutil.copy(path, folder / hostile)
     (folder / "broken.wav").write_bytes(b"RIFFnothing")
-    with running(library, Limits()) as address, watched(chromium, address) as page:
+    with running(library, PATIENT) as address, watched(chromium, address) as page:
         page.goto("/?view=library")
         expect(page.get_by_label("Folder", exact=True).last).to_have_value(str(folder))
         page.get_by_role("button", name="Index").click()
-        expect(page.locator(".job[data-state=done]")).to_contain_text("added", timeout=60_000)
+        expect(page.locator(".job[data-state=done]")).to_contain_text("added")
         expect(page.locator("#figures")).to_contain_text("Could not be read")
         page.locator("#phrase").fill("rain")
         page.keyboard.press("Enter")
@@ -212,7 +216,7 @@ def test_a_picture_is_painted_while_one_watches(page: Page) -> None:
     dialog.get_by_label("Steps").fill("2")
     dialog.get_by_label("Size").select_option("128")
     dialog.get_by_role("button", name="Make it").click()
-    expect(dialog.get_by_role("link", name="Download")).to_be_visible(timeout=120_000)
+    expect(dialog.get_by_role("link", name="Download")).to_be_visible()
     picture = dialog.get_by_role("img", name="Picture of")
     assert picture.evaluate("async (image) => (await image.decode(), image.naturalWidth)") == 128
     page.keyboard.press("Escape")

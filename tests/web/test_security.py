@@ -139,14 +139,14 @@ def test_the_documentation_needs_no_other_server(client: TestClient) -> None:
 
 
 def test_too_many_requests(library: Library) -> None:
-    limits = Limits(requests_at_once=3, requests_per_second=0.5)
+    limits = Limits(requests_at_once=3, requests_per_second=0.001)
     with TestClient(create_app(library, Settings(limits=limits)), LOCAL) as client:
         statuses = [client.get("/api/health").status_code for _ in range(5)]
         assert statuses == [200, 200, 200, 429, 429]
         response = client.get("/api/health")
-        assert response.headers["retry-after"] == "2"
+        assert 1 <= int(response.headers["retry-after"]) <= 1_000
         assert "too many" in response.json()["detail"]["what"]
-    limits = Limits(works_at_once=2)
+    limits = Limits(works_at_once=2, works_per_minute=0.01)
     with TestClient(create_app(library, Settings(limits=limits)), LOCAL) as client:
         statuses = [client.post("/api/index", json={}).status_code for _ in range(3)]
         assert statuses == [422, 422, 429]

@@ -7,6 +7,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,14 @@ import pytest
 import soundfile
 from fastapi.testclient import TestClient
 from PIL import Image
+from web_servers import PATIENT
 
 from media import encode, tone, wav_bytes
 from wav2clip.library import Library
 from wav2clip.web import reading
 from wav2clip.web.app import create_app
 from wav2clip.web.problems import Refusal
-from wav2clip.web.settings import Limits, Settings
+from wav2clip.web.settings import Settings
 from wav2clip.web.uploads import safe_name
 
 LOCAL = "http://127.0.0.1:8000"
@@ -30,10 +32,9 @@ LABELS = {"label": ["dog", "rain"]}
 @pytest.fixture(scope="module")
 def strict(library: Library) -> Iterator[TestClient]:
     """A server of small limits."""
-    limits = Limits(
-        upload_bytes=1_000_000, sound_seconds=20.0, decode_seconds=20.0, uploads_kept=2,
-        works_at_once=1_000,
-    )  # fmt: skip
+    limits = replace(
+        PATIENT, upload_bytes=1_000_000, sound_seconds=20.0, uploads_kept=2, works_at_once=1_000
+    )
     with TestClient(create_app(library, Settings(limits=limits)), LOCAL) as client:
         yield client
 

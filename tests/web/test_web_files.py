@@ -113,7 +113,7 @@ def test_downloads_keep_their_names(client: TestClient, aiff: dict[str, Any]) ->
     channels=st.integers(1, 3),
     cut=st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_part_of_a_conversion_is_that_part_of_the_whole(
     tmp_path_factory: pytest.TempPathFactory,
     seconds: float,
@@ -146,7 +146,7 @@ def test_any_part_of_a_conversion_is_that_part_of_the_whole(
     points=st.integers(1, 50),
     missing=st.integers(-10, 30),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_peaks_are_those_of_a_slow_loop(lengths: list[int], points: int, missing: int) -> None:
     rng = np.random.default_rng(sum(lengths))
     blocks = [rng.uniform(-1.2, 1.2, (length, 2)).astype(np.float32) for length in lengths]

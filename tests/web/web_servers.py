@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -10,12 +9,16 @@ from typing import Any
 
 import uvicorn
 
+from patience import HANGS, wait_until
 from wav2clip.library import Library
 from wav2clip.web.app import create_app
 from wav2clip.web.server import configuration, listen
 from wav2clip.web.settings import Limits, Settings
 
 Serve = Callable[..., str]
+
+PATIENT = Limits(decode_seconds=HANGS, wait_seconds=HANGS, upload_seconds=HANGS)
+"""Of a server on a machine that may be busy, where none of these limits is what is tested."""
 
 
 @contextmanager
@@ -27,11 +30,10 @@ def running(library: Library, limits: Limits, **options: Any) -> Iterator[str]:
     thread = Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
+        wait_until(lambda: server.started or not thread.is_alive())
+        assert thread.is_alive()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(HANGS)
         assert not thread.is_alive()
