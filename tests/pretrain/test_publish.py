@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from wav2clip.embedding.embedder import load
 from wav2clip.errors import CheckpointError, DataError, InputError
 from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
 from wav2clip.models.encoder import EncoderConfig
+from wav2clip.models.mel import MelConfig
+from wav2clip.models.mobilenet import MobileNetConfig
 from wav2clip.models.network import AudioNetwork
 from wav2clip.pretrain.publish import publish
-from wav2clip.pretrain.shards import Failure, Manifest, Shard, Teacher
+from wav2clip.pretrain.shards import Failure, Manifest, Shard, TaggerRecord, Teacher
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -76,6 +79,22 @@ def test_the_card_tells_data_recipe_and_metrics(tmp_path: Path) -> None:
         assert line in card, line
     assert card.startswith("---\n")
     assert "\n---\n" in card
+
+
+def test_the_card_names_the_architecture_and_the_tagger(tmp_path: Path) -> None:
+    encoder = MobileNetConfig(width=0.2, hidden=16, classes=9)
+    tagger = TaggerRecord("ear", "0123", "MIT", 5, ("dog", "rain"))
+    data = replace(MANIFEST, tagger=tagger, sample_rate=32_000).to_json()
+    config = AudioConfig(MelConfig(), encoder, licence="CC0-1.0", provenance={"data": data})
+    network = AudioNetwork(encoder)
+    save_checkpoint(tmp_path / "run", network, config)
+    card = (publish(tmp_path / "run", tmp_path / "toy") / "README.md").read_text("utf-8")
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    assert f"A MobileNet of {millions:.1f} million parameters" in card and "32 kHz" in card
+    assert "Heard by ear (fingerprint `0123`, licence MIT), a tagger of 2 classes" in card
+    make_run(tmp_path / "other", **PROVENANCE)
+    card = (publish(tmp_path / "other", tmp_path / "old") / "README.md").read_text("utf-8")
+    assert "A residual network of" in card and "16 kHz" in card and "Heard by" not in card
 
 
 def test_of_metrics_per_epoch_the_card_shows_the_last(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ spectrogram is masked. All of it goes by the front end's own sample rate.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,9 @@ LOUDNESS = 0.05
 
 SILENCE = 1e-3
 """Root mean square, -60 dBFS: what is softer is taken for silence, whose level says nothing."""
+
+NOISE = 0.5
+"""Probability of noise, where there is any."""
 
 EQUALISER_POINTS = 6
 
@@ -57,17 +62,16 @@ class Augment:
             wave = equally_loud(wave)
             if settings.mix:
                 wave, batch = self.mix(wave, batch, generator)
-            if settings.reverb:
-                wave = self.reverberate(wave, generator)
+            wave = on_some(settings.reverb, wave, generator, self.reverberate)
             if settings.noise_db:
-                wave = self.add_noise(wave, settings.noise_db, generator)
+                noise = partial(self.add_noise, settings.noise_db)
+                wave = on_some(NOISE, wave, generator, noise)
             wave = wave * (level / LOUDNESS)
         if settings.equalise_db or settings.band_limit:
             wave = self.filter(wave, generator)
-        if settings.codec:
-            wave = self.quantise(wave, generator)
+        wave = on_some(settings.codec, wave, generator, self.quantise)
         if settings.level_db:
-            wave = self.set_level(wave, settings.level_db, generator)
+            wave = self.set_level(settings.level_db, wave, generator)
         return wave, batch
 
     def mix(self, wave: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
@@ -100,7 +104,6 @@ class Augment:
         rate = self.rate
         decay = 0.1 + 0.7 * torch.rand(n, 1, generator=generator)
         level = torch.rand(n, 1, generator=generator)
-        level *= torch.rand(n, 1, generator=generator) < self.settings.reverb
         seconds = torch.arange(min(samples, int(0.8 * rate))) / rate
         # ln(1000): 60 dB in amplitude.
         room = torch.exp(-6.9078 * seconds / decay)
@@ -113,13 +116,12 @@ class Augment:
         return wet[:, :samples]
 
     def add_noise(
-        self, wave: Tensor, levels: tuple[float, float], generator: torch.Generator
+        self, levels: tuple[float, float], wave: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """White noise on half of the clips, its level in dB relative to the clip's."""
-        n = len(wave)
+        """White noise, its level in dB relative to the clip's, which is :data:`LOUDNESS`."""
         low, high = levels
-        level = low + (high - low) * torch.rand(n, 1, generator=generator)
-        gain = 10 ** (level / 20) * (torch.rand(n, 1, generator=generator) < 0.5)
+        level = low + (high - low) * torch.rand(len(wave), 1, generator=generator)
+        gain = 10 ** (level / 20)
         noise = torch.randn(wave.shape, generator=generator).to(wave.device)
         return wave + gain.to(wave.device) * LOUDNESS * noise
 
@@ -143,19 +145,16 @@ class Augment:
         return filtered
 
     def quantise(self, wave: Tensor, generator: torch.Generator) -> Tensor:
-        """On some clips, noise such as a lossy codec of few bits leaves. It is not a codec.
+        """Noise such as a lossy codec of few bits leaves. It is not a codec.
 
         The spectrum of each block is divided into :data:`CODEC_BANDS` bands, narrow below and wide
         above. Each band gets noise at a level below its own energy in that block (drawn per clip
         from 6 to 24 dB: quantisation noise follows the signal), and bands that are far below the
         loudest of the block (40 to 70 dB) are dropped, as masked ones are.
         """
-        n, samples = wave.shape
-        chosen = torch.rand(n, generator=generator) < self.settings.codec
-        if not chosen.any():
-            return wave
+        samples = wave.shape[1]
         size = round(CODEC_FRAME * self.rate) // 2 * 2
-        padded = F.pad(wave[chosen.to(wave.device)], (0, max(0, size - samples)))
+        padded = F.pad(wave, (0, max(0, size - samples)))
         window = torch.hann_window(size, device=wave.device)
         hop = size // 2
         spectrum = torch.stft(
@@ -171,13 +170,13 @@ class Augment:
         level = power.sqrt()
         kept = level >= dropped.to(wave.device) * level.amax(dim=1, keepdim=True)
         noisy = spectrum + noise.to(wave.device) * (level * below.to(wave.device))[:, band]
-        coded = torch.istft(noisy * kept[:, band], size, hop, window=window, length=padded.shape[1])
-        wave = wave.clone()
-        wave[chosen.to(wave.device)] = coded[:, :samples]
-        return wave
+        coded: Tensor = torch.istft(
+            noisy * kept[:, band], size, hop, window=window, length=padded.shape[1]
+        )
+        return coded[:, :samples]
 
     def set_level(
-        self, wave: Tensor, levels: tuple[float, float], generator: torch.Generator
+        self, levels: tuple[float, float], wave: Tensor, generator: torch.Generator
     ) -> Tensor:
         """Clips whose peak lies at a level drawn evenly from a range of dB below full scale."""
         low, high = levels
@@ -200,6 +199,21 @@ class Augment:
             covered = covered[:, None, :].to(spectrogram.device)
             spectrogram = torch.where(covered, mean, spectrogram)
         return spectrogram
+
+
+def on_some(
+    share: float,
+    wave: Tensor,
+    generator: torch.Generator,
+    change: Callable[[Tensor, torch.Generator], Tensor],
+) -> Tensor:
+    """Waveforms (n, samples) of which a random ``share`` is changed."""
+    chosen = (torch.rand(len(wave), generator=generator) < share).to(wave.device)
+    if not chosen.any():
+        return wave
+    changed = wave.clone()
+    changed[chosen] = change(wave[chosen], generator)
+    return changed
 
 
 def either(p: Tensor, q: Tensor, audible: Tensor) -> Tensor:

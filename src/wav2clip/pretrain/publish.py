@@ -17,6 +17,7 @@ from wav2clip.models.checkpoint import (
     Checkpoint,
     load_checkpoint,
 )
+from wav2clip.models.network import architecture
 from wav2clip.pretrain.shards import disk_errors
 
 CARD_FILE = "README.md"
@@ -120,15 +121,22 @@ def _header(licence: str) -> str:
     return "\n".join(lines)
 
 
+_NETWORKS = {
+    "resnet18": "A residual network of {:.1f} million parameters over the log spectrogram",
+    "mobilenet": "A MobileNet of {:.1f} million parameters over the log-mel spectrogram",
+}
+
+
 def _summary(checkpoint: Checkpoint) -> str:
     config = checkpoint.config
     parameters = sum(parameter.numel() for parameter in checkpoint.network.parameters())
+    what = _NETWORKS[architecture(config.encoder)]
     return (
         f"An audio encoder in the space of {config.space}: {config.encoder.dimension} numbers per "
         "sound, comparable by cosine with that model's embeddings of pictures and words. "
-        f"A residual network of {parameters / 1e6:.1f} million parameters over the log "
-        f"spectrogram of {config.frontend.sample_rate // 1000} kHz mono sound, distilled from the "
-        f"frozen CLIP as in Wav2CLIP. Fingerprint `{checkpoint.fingerprint}`."
+        f"{what.format(parameters / 1e6)} of {config.frontend.sample_rate // 1000} kHz mono "
+        "sound, distilled from frozen teachers as Wav2CLIP is from CLIP. Fingerprint "
+        f"`{checkpoint.fingerprint}`."
     )
 
 
@@ -155,6 +163,12 @@ def _data(data: Any) -> str:
             f"Targets: embeddings by {teacher['name']} (fingerprint `{teacher['fingerprint']}`, "
             f"space {teacher['space']}, {teacher['dimension']} dimensions), made once before "
             "training."
+        )
+    if tagger := data.get("tagger"):
+        parts.append(
+            f"Heard by {tagger['name']} (fingerprint `{tagger['fingerprint']}`, licence "
+            f"{tagger['licence']}), a tagger of {len(tagger['labels'])} classes, whose "
+            "probabilities were learnt through the text embeddings of their names."
         )
     if failures := data.get("failures"):
         count = failures if isinstance(failures, int) else len(failures)
