@@ -23,7 +23,7 @@ Script = Callable[[str], ModuleType]
 
 
 @given(st.lists(st.booleans(), max_size=15), st.integers(1, 20), st.integers(1, 20))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_precision_is_that_of_its_definition(
     script: Script, hits: list[bool], cutoff: int, relevant: int
 ) -> None:
