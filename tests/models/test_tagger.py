@@ -161,3 +161,21 @@ def test_mel_of_little(samples: int) -> None:
     found = frontend(torch.full((1, samples), 0.5))
     assert found.shape == (1, 128, frontend.config.columns(samples))
     assert bool(found.isfinite().all())
+
+
+@given(gain=st.floats(1e-3, 1.4), seed=st.integers(0, 9))
+@settings(deadline=None, max_examples=20)
+def test_with_a_peak_the_level_does_not_matter(gain: float, seed: int) -> None:
+    wave = np.random.default_rng(seed).normal(0, 0.1, (1, 8_000)).astype(np.float32)
+    frontend = MelFrontend(MelConfig(peak=0.7))
+    loud, quiet = (frontend(torch.from_numpy(w)) for w in (wave, np.float32(gain) * wave))
+    torch.testing.assert_close(quiet, loud, rtol=0, atol=0.02)
+    scaled = torch.from_numpy(wave * (0.7 / np.abs(wave).max()))
+    torch.testing.assert_close(loud, MelFrontend()(scaled), rtol=0, atol=1e-3)
+
+
+def test_silence_stays_silent_with_a_peak() -> None:
+    config = MelConfig(peak=0.7)
+    found = MelFrontend(config)(torch.zeros(1, 8_000))
+    silence = (np.log(config.log_offset) + config.shift) / config.scale
+    torch.testing.assert_close(found, torch.full_like(found, silence))

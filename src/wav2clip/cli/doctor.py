@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 EXTRAS = {
-    "fast": ("numba",),
     "onnx": ("onnx", "onnxruntime"),
     "clip": ("transformers",),
     "pretrain": ("lightning", "webdataset"),

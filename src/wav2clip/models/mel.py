@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+_QUIETEST = 1e-5
+"""Peaks below this (-100 dB) are not worth making louder: they are rounding noise."""
+
 
 @dataclass(frozen=True)
 class MelConfig:
@@ -26,6 +29,8 @@ class MelConfig:
         pre_emphasis: share of a sample that is taken off the next one.
         log_offset: added to the energy before the logarithm.
         shift, scale: added to the logarithm, and what the sum is then divided by.
+        peak: largest magnitude that each waveform is scaled to, or None, which leaves its level:
+            then a recording 30 dB lower is heard as another sound.
     """
 
     sample_rate: int = 32_000
@@ -38,6 +43,7 @@ class MelConfig:
     log_offset: float = 1e-5
     shift: float = 4.5
     scale: float = 5.0
+    peak: float | None = None
 
     @property
     def bins(self) -> int:
@@ -74,6 +80,9 @@ class MelFrontend(nn.Module):
         reflect padding is undefined there.
         """
         config = self.config
+        if config.peak is not None:
+            loudest = wave.abs().amax(dim=-1, keepdim=True)
+            wave = wave * (config.peak / (loudest + _QUIETEST))
         missing = config.min_samples - wave.shape[-1]
         if missing > 0:
             wave = nn.functional.pad(wave, (0, missing))

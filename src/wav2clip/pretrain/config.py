@@ -17,6 +17,7 @@ from wav2clip.errors import InputError
 from wav2clip.files import display
 from wav2clip.models.checkpoint import FRONTENDS
 from wav2clip.models.frontend import AnyFrontendConfig
+from wav2clip.models.mel import MelConfig
 from wav2clip.models.network import ARCHITECTURES, NetworkConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,6 +48,8 @@ class NetworkSettings(Section):
         init: what the weights start from: the folder of a checkpoint, or a tagger by name or path,
             whose probabilities times the centred text embeddings of its classes are then the first
             embeddings. Null for random weights.
+        peak: largest magnitude that the front end of ``mobilenet`` scales each waveform to; null
+            leaves the level.
         frozen_batch_norm: batch norms keep the statistics that they start with. It is for networks
             that start from weights: those of a batch of short, changed crops are others.
     """
@@ -61,6 +64,7 @@ class NetworkSettings(Section):
     dropout: Share = 0.1
     init: str | None = None
     frozen_batch_norm: bool = False
+    peak: Positive | None = None
 
     @model_validator(mode="after")
     def _fits_architecture(self) -> NetworkSettings:
@@ -68,6 +72,8 @@ class NetworkSettings(Section):
         wrong = [n for n in others if getattr(self, n) != type(self).model_fields[n].default]
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: no setting of the {self.architecture}")
+        if self.peak is not None and self.architecture != "mobilenet":
+            raise ValueError("peak: the published front end standardises every recording anyway")
         if self.frozen_batch_norm and self.init is None:
             raise ValueError("frozen_batch_norm needs weights to start from; set init")
         return self
@@ -80,6 +86,8 @@ class NetworkSettings(Section):
 
     def frontend(self) -> AnyFrontendConfig:
         """The front end that belongs to the architecture."""
+        if self.architecture == "mobilenet":
+            return MelConfig(peak=self.peak)
         return FRONTENDS[self.architecture]()
 
 
@@ -238,7 +246,8 @@ class OptimiserSettings(Section):
         warmup: share of the run's steps over which ``cosine`` and ``constant`` rise from 0.
         clip_norm: largest norm of the gradient; null leaves it as it is.
         trunk_scale: factor on the learning rate of the encoder, below the projection: weights that
-            it starts from need smaller steps than a projection that is new.
+            it starts from need smaller steps than a projection that is new. At 0 they stay as they
+            are, and a step takes less than half as long.
         freeze_epochs: the encoder's weights stay as they are for so many epochs (not with
             ``plateau``).
     """

@@ -40,6 +40,8 @@ class PretrainModule(pl.LightningModule):
         torch.manual_seed(config.seed)
         self.config, self.total_steps = config, total_steps
         self.network = start(config.network, labels.classes)
+        if config.optimiser.trunk_scale == 0:
+            self.network.audio_encoder.requires_grad_(False)
         self.frontend = make_frontend(config.network.frontend())
         self.augment = Augment(config.augment, self.frontend)
         self.text_mean = torch.from_numpy(labels.mean)
