@@ -223,7 +223,7 @@ def _expand_pattern(pattern: str, found: Found) -> list[Path]:
     return listed
 
 
-def left_out_line(left_out: Mapping[str, int]) -> str:
+def left_out_line(left_out: Mapping[str, int], what: str = "neither sound nor video") -> str:
     """How many files were left out and of which kinds, for people; "" for none."""
     if not left_out:
         return ""
@@ -233,7 +233,7 @@ def left_out_line(left_out: Mapping[str, int]) -> str:
     told += [f"{others} of other kinds"] if others else []
     total = sum(left_out.values())
     files = "1 file" if total == 1 else f"{total} files"
-    return f"left out {files}, neither sound nor video by name: {', '.join(told)}"
+    return f"left out {files}, {what} by name: {', '.join(told)}"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io as stdio
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media import encode, tone, wav_bytes
-from wav2clip.audio.io import load_audio, resample, stream_audio
+from odd_files import Audio, muxed, stereo
+from wav2clip.audio.io import cut_audio, load_audio, resample, stream_audio
 from wav2clip.errors import AudioError, InputError
 
 SUBTYPES = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "IMA_ADPCM"]
@@ -127,6 +129,50 @@ def test_real_files(data: Path) -> None:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         expected = soxr.resample(samples.mean(axis=1), rate, 16_000)
         np.testing.assert_allclose(load_audio(path).samples, expected, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of ten seconds whose sound begins after eight, and lasts two."""
+    path = tmp_path_factory.mktemp("late") / "late.mkv"
+    path.write_bytes(muxed("matroska", Audio("flac", start=8.0), video="mpeg4"))
+    return path
+
+
+def test_a_part_by_the_clock_of_the_film(late: Path) -> None:
+    whole = load_audio(late)
+    assert (whole.start, whole.seconds) == pytest.approx((8.0, 2.0), abs=0.01)
+    assert (whole.track.container, whole.track.codec) == ("matroska", "flac")
+    part = cut_audio(late, 7.5, 1.0, 16_000)
+    assert len(part) == 16_000
+    assert not part[:7_990].any()
+    begin = round(whole.start * 16_000) - round(7.5 * 16_000)
+    np.testing.assert_array_equal(part[begin:], whole.samples[: 16_000 - begin])
+    np.testing.assert_array_equal(cut_audio(late, None, 0.5, 16_000), whole.samples[:8_000])
+    assert len(cut_audio(late, 9.5, 5.0, 16_000)) == pytest.approx(8_000, abs=200)
+    assert len(cut_audio(late, 20.0, 5.0, 16_000)) == 0
+
+
+def test_frames_on_the_clock_of_the_film(late: Path) -> None:
+    frames = np.concatenate(list(stream_audio(late).frames(on_clock=True)))
+    plain = np.concatenate(list(stream_audio(late).frames()))
+    assert len(frames) - len(plain) == pytest.approx(8 * 44_100, abs=441)
+    assert not frames[: len(frames) - len(plain)].any()
+    np.testing.assert_array_equal(frames[len(frames) - len(plain) :], plain)
+
+
+def test_what_is_odd_is_not_what_is_missing() -> None:
+    """Two channels that cancel each other are a warning, and the sound is whole."""
+    odd = load_audio(stereo(-1.0))
+    assert odd.warnings and odd.whole
+    cut = load_audio(wav_bytes(tone(2.0))[:30_044])
+    assert cut.warnings == ("holds 0.94 s of the 2.00 s that its header announces",)
+    assert not cut.whole
+
+
+def test_a_recording_can_be_sent_to_another_process(late: Path) -> None:
+    recording = load_audio(late)
+    assert pickle.loads(pickle.dumps(recording)).track == recording.track
 
 
 # Bad input ----------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import soundfile
 import typer
 from typer.testing import CliRunner, Result
 
-from wav2clip.cli.classify import classify
+from wav2clip.cli.classify import _labels, classify
+from wav2clip.cli.tag import read_labels
 from wav2clip.errors import InputError
 from wav2clip.models.checkpoint import AudioConfig, save_checkpoint
 from wav2clip.models.network import AudioNetwork
@@ -119,3 +120,11 @@ def test_bad_labels_cost_no_time(options: list[str], sounds: Path) -> None:
     result = run(sounds, *options)
     assert result.exit_code == 1
     assert isinstance(result.exception, InputError)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_labels_as_editors_save_them(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes("café\r\n007\r\n".encode(encoding))
+    assert _labels(None, file, None) == ["café", "007"]
+    assert read_labels(str(file)) == ["café", "007"]

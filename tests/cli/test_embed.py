@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from media import tone, wav_bytes
+from odd_files import mute_video
 from wav2clip.embedding.embedder import Wav2CLIP
 
 Run = Callable[..., "CompletedProcess[str]"]
@@ -193,3 +194,24 @@ def test_the_published_model_offline_says_where_to_put_it(
     assert done.returncode == 1
     for word in ("Wav2CLIP.pt", "https://", str(tmp_path / "cache")):
         assert word in done.stderr
+
+
+def test_a_folder_of_everything(run_command: Run, small_checkpoint: Path, tmp_path: Path) -> None:
+    """A mute video is passed over, a pipe is named at once, and what is left out is counted."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(wav_bytes(tone(0.3)))
+    (folder / "mute.mp4").write_bytes(mute_video())
+    (folder / "code.ts").write_text("export {}")
+    (folder / "notes.txt").touch()
+    arguments = ("embed", folder, "-o", tmp_path / "o.npz", "--model", small_checkpoint, "--json")
+    done = run_command(*arguments)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["left_out"] == {".ts": 1, ".txt": 1}
+    assert told["skipped"] == {str(folder / "mute.mp4"): "has no audio track, only video"}
+    assert "skipped" in done.stderr and "left out 2 files" in done.stderr
+    os.mkfifo(folder / "x.wav")
+    done = run_command(*arguments)
+    assert done.returncode == 1
+    assert list(json.loads(done.stdout)["failures"]) == [str(folder / "x.wav")]

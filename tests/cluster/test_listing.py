@@ -163,3 +163,36 @@ def test_objects_of_s3(s3_server: str, tmp_path: Path) -> None:
     output.delete(["deep.wav"])
     assert output.names() == {"a b#?.wav", "_plan-000000.parquet"}
     assert b"secret" not in output.open("_plan-000000.parquet").read()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_manifests_as_spreadsheets_save_them(tmp_path: Path, encoding: str) -> None:
+    """With a mark, in Latin-1, and with names that look like numbers."""
+    names = ["007", "1e3", "café.wav", "2020-01-01"]
+    for name in names:
+        (tmp_path / name).touch()
+    wanted = [f"{tmp_path}/{name}" for name in names]
+    content = {
+        "txt": "\n".join(names),
+        "csv": "path,label\n" + "".join(f"{name},1\n" for name in names),
+        "jsonl": "\n".join(json.dumps({"path": name}, ensure_ascii=False) for name in names),
+    }
+    for suffix, text in content.items():
+        (tmp_path / f"list.{suffix}").write_bytes(text.encode(encoding))
+        assert read_manifest(f"{tmp_path}/list.{suffix}") == wanted
+
+
+def test_bytes_of_names_are_kept(tmp_path: Path) -> None:
+    """On a disk whose names are in Latin-1, so is its manifest."""
+    name = b"caf\xe9.wav"
+    (tmp_path / os.fsdecode(name)).touch()
+    (tmp_path / "list.txt").write_bytes(name + b"\n")
+    (entry,) = read_manifest(f"{tmp_path}/list.txt")
+    assert os.fsencode(entry).endswith(name)
+
+
+def test_what_is_left_out(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.txt", "c.txt"):
+        (tmp_path / name).touch()
+    for source in (str(tmp_path), f"file://{tmp_path}"):
+        assert list_files([source]).left_out == {".txt": 2}

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media import wav_bytes
+from odd_files import Audio, muxed
 from wav2clip.audio.windows import segments
 from wav2clip.embedding import bulk
 from wav2clip.embedding.bulk import embed_segments
@@ -102,3 +103,16 @@ def test_a_long_file_that_cannot_be_read_to_its_end(
 def test_settings_that_are_none(small: Wav2CLIP, segment: float, overlap: float) -> None:
     with pytest.raises(InputError, match="overlap"):
         list(embed_segments(small, [], segment_seconds=segment, overlap_seconds=overlap))
+
+
+def test_times_are_on_the_clock_of_the_film(small: Wav2CLIP, tmp_path: Path) -> None:
+    film = tmp_path / "late.mp4"
+    film.write_bytes(muxed("mp4", Audio("aac", start=8.0), video="mpeg4"))
+    (cut,) = embed_segments(small, [film], segment_seconds=1.0, overlap_seconds=0.0)
+    np.testing.assert_allclose(cut.starts[:2], [8.0, 9.0], atol=0.05)
+    np.testing.assert_allclose(cut.ends[:2], [9.0, 10.0], atol=0.05)
+    (frames,) = bulk.embed_files(small, [film], frame_seconds=0.5)
+    np.testing.assert_allclose(frames.starts[:4], [8.0, 8.5, 9.0, 9.5], atol=0.05)
+    (clip,) = bulk.embed_files(small, [film])
+    assert clip.starts[0] == pytest.approx(8.0, abs=0.05)
+    assert clip.ends[0] == pytest.approx(8.0 + clip.seconds, abs=0.05)

@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 from library_sounds import noise, rows_of
 
+from odd_files import Audio, mute_video, muxed
 from wav2clip.embedding import bulk
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import LibraryError
@@ -247,7 +248,7 @@ def test_links_pipes_and_loops(library: Library, sounds: Path) -> None:
     assert report.added == 7
     reasons = {path.name: reason for path, reason in report.failures.items()}
     assert set(reasons) == {"self.wav", "gone.wav", "pipe.wav"}
-    assert reasons["pipe.wav"] == "is no regular file"
+    assert reasons["pipe.wav"] == "is a pipe or a device, expected a file"
     through_link = sounds.parent / "entry"
     through_link.symlink_to(sounds)
     assert library.index(through_link).unchanged == 7
@@ -376,3 +377,34 @@ def test_addresses(scheme: str, small: Wav2CLIP, sounds: Path, tmp_path: Path) -
     (sounds / "0.wav").write_bytes(noise(99))
     assert counts(library.index(sounds)) == {"updated": 1, "unchanged": 5}
     assert len(library.similar(sounds / "0.wav")) == 5
+
+
+def test_a_file_of_the_far_future(library: Library, sounds: Path) -> None:
+    """Its date does not fit 64 bits of nanoseconds; nothing stops at it."""
+    os.utime(sounds / "0.wav", (0, 10_413_792_000))
+    assert counts(library.index(sounds)) == {"added": 6}
+    assert counts(library.index(sounds)) == {"unchanged": 6}
+    (sounds / "1.wav").write_bytes(b"no sound")
+    os.utime(sounds / "1.wav", (0, 10_413_792_000))
+    assert counts(library.index(sounds)) == {"unchanged": 5, "failed": 1}
+
+
+def test_a_mute_video_is_told_once(library: Library, sounds: Path) -> None:
+    (sounds / "mute.mp4").write_bytes(mute_video())
+    (sounds / "notes.txt").touch()
+    first = library.index(sounds)
+    assert counts(first) == {"added": 6}
+    assert first.skipped == {sounds / "mute.mp4": "has no audio track, only video"}
+    assert first.left_out == {".txt": 1}
+    again = library.index(sounds)
+    assert (again.skipped, again.known_mute, again.unchanged) == ({}, 1, 6)
+    assert not again.failures
+
+
+def test_times_are_on_the_clock_of_the_film(library: Library, tmp_path: Path) -> None:
+    film = tmp_path / "late.mkv"
+    film.write_bytes(muxed("matroska", Audio("flac", start=8.0), video="mpeg4"))
+    library.index(film)
+    (row,) = library.to_arrow().to_pylist()
+    times = row["start"], row["end"], row["duration"]
+    assert times == pytest.approx((8.0, 10.0, 10.0), abs=0.1)

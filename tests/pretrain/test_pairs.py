@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,11 +17,15 @@ import soundfile
 from PIL import Image
 from toy import DIMENSION, SIDE, ToyTowers, film
 
+from odd_files import Audio, mute_video, muxed
 from wav2clip.audio.io import load_audio
 from wav2clip.errors import DataError, InputError
+from wav2clip.files import is_mute
 from wav2clip.models.towers.images import open_image
+from wav2clip.pretrain.media import read_media
 from wav2clip.pretrain.pairs import PrepareSettings, prepare
 from wav2clip.pretrain.shards import Sample, iterate, read_manifest
+from wav2clip.pretrain.sources import list_source
 
 RNG = np.random.default_rng(0)
 
@@ -443,3 +448,29 @@ def test_many_frames_do_not_fill_the_memory(tmp_path: Path) -> None:
     settings = PrepareSettings(seconds=4, frame_rate=30, validation=0)
     prepare(tmp_path / "videos", tmp_path / "out", towers, settings)
     assert towers.seen == [30, 30, 30]
+
+
+def test_pictures_are_those_of_the_time_when_there_is_sound(tmp_path: Path) -> None:
+    """Of a film whose sound begins after eight of its ten seconds."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    film = muxed("matroska", Audio("flac", start=8.0), video="mpeg4")
+    (folder / "late.mkv").write_bytes(film)
+    (item,) = list_source(folder, 0).items
+    media = read_media(item, 10.0, 16_000, 1.0)
+    assert len(media.audio) == pytest.approx(32_000, abs=400)
+    # Frame k of 50, five a second, is a grey of 5 k.
+    shades = [np.asarray(picture).mean() for picture in media.pictures]
+    assert shades == pytest.approx([5 * 40, 5 * 45], abs=8)
+
+
+def test_a_mute_film_and_a_pipe_cost_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "a.mkv").write_bytes(muxed("matroska", Audio("flac"), video="mpeg4"))
+    (folder / "mute.mp4").write_bytes(mute_video())
+    os.mkfifo(folder / "pipe.mp4")
+    manifest = prepare(folder, tmp_path / "out", ToyTowers(), PrepareSettings(validation=0))
+    assert sum(manifest.samples(split) for split in manifest.splits) == 1
+    reasons = {Path(failure.source).name: failure.reason for failure in manifest.failures}
+    assert is_mute(reasons["mute.mp4"]) and "is a pipe" in reasons["pipe.mp4"]

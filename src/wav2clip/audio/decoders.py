@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,10 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from wav2clip.audio.ffmpeg import open_ffmpeg
-from wav2clip.audio.headers import SNDFILE, list_of_files, read_header
+from wav2clip.audio.headers import SNDFILE, Header, list_of_files, read_header
 from wav2clip.audio.payload import EXACT, coded_in
 from wav2clip.audio.sndfile import open_sndfile
-from wav2clip.audio.track import Decoder, Samples, Track, UnreadableError
+from wav2clip.audio.track import Decoder, Samples, Track, UnreadableError, at_one_rate
 from wav2clip.errors import AudioError, Wav2ClipError
 
 Owned = AbstractContextManager[Any]
@@ -50,6 +51,14 @@ def open_decoder(file: BinaryIO, owned: Owned, name: str) -> Decoder:
     if others:
         raise AudioError(f"{name}: is {others}; expected the recording itself, not where it is")
 
+    links = [*header.links, file.seek(0, 2)]
+    parts = [_Part(file, begin, end) for begin, end in itertools.pairwise(links)]
+    decoder = _open_parts(parts, name) if parts else _open_one(file, start, header, name)
+    decoder.blocks = _guarded(owned, decoder.blocks, name)
+    return decoder
+
+
+def _open_one(file: BinaryIO, start: int, header: Header, name: str) -> Decoder:
     def sndfile() -> Decoder:
         file.seek(start)
         return open_sndfile(file, header)
@@ -59,9 +68,68 @@ def open_decoder(file: BinaryIO, owned: Owned, name: str) -> Decoder:
         return open_ffmpeg(file, name, header)
 
     order = (sndfile, ffmpeg) if header.decoder == SNDFILE else (ffmpeg, sndfile)
-    decoder = _screened(_first_that_reads(order, name), ffmpeg, name)
-    decoder.blocks = _guarded(owned, decoder.blocks, name)
+    return _screened(_first_that_reads(order, name), ffmpeg, name)
+
+
+# Chains -------------------------------------------------------------------------------------------
+
+
+class _Part(io.RawIOBase):
+    """A part of a file, as a file."""
+
+    def __init__(self, file: BinaryIO, begin: int, end: int) -> None:
+        self._file, self._begin, self._size, self._at = file, begin, end - begin, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        at = offset + (0, self._at, self._size)[whence]
+        if at < 0:
+            raise ValueError(f"cannot seek to {at}")
+        self._at = at
+        return at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._begin + self._at)
+        read = self._file.read(max(0, min(len(buffer), self._size - self._at)))
+        buffer[: len(read)] = read
+        self._at += len(read)
+        return len(read)
+
+
+def _open_parts(parts: list[_Part], name: str) -> Decoder:
+    """The links of a chain one after the other, at the rate of the first."""
+    first = _open_part(parts[0], name)
+    decoder = Decoder(first.track)
+
+    def pieces() -> Iterator[tuple[int, Samples]]:
+        for number, part in enumerate(parts, start=1):
+            try:
+                link = first if number == 1 else _open_part(part, name)
+            except AudioError as error:
+                decoder.lacks(f"part {number}: {str(error).removeprefix(name + ': ')}")
+                continue
+            yield from ((link.track.source_rate, block) for block in link.blocks)
+            decoder.warnings += [f"part {number}: {warning}" for warning in link.warnings]
+            decoder.whole &= link.whole
+
+    decoder.blocks = at_one_rate(first.track.source_rate, pieces())
     return decoder
+
+
+def _open_part(part: _Part, name: str) -> Decoder:
+    file = io.BufferedReader(part)
+    return _open_one(file, 0, read_header(file), name)
+
+
+# Choosing -----------------------------------------------------------------------------------------
 
 
 def _first_that_reads(libraries: tuple[Callable[[], Decoder], ...], name: str) -> Decoder:

@@ -9,11 +9,10 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
-import soxr
 from av.stream import Discard, Disposition
 from numpy.typing import NDArray
 
-from wav2clip.audio.headers import FFMPEG, Header
+from wav2clip.audio.headers import FFMPEG, NO_LENGTH, Header
 from wav2clip.audio.track import (
     BLOCK_SECONDS,
     NOTICED_SECONDS,
@@ -21,6 +20,7 @@ from wav2clip.audio.track import (
     Samples,
     Track,
     UnreadableError,
+    at_one_rate,
     damage,
     shortage,
 )
@@ -47,9 +47,9 @@ _OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
 _FROM_ZERO = ("mov", "matroska")
 """Containers whose clock starts at 0; those of others start with whatever comes first."""
 
-_AT_ONCE_SECONDS = 0.045
-"""A track that starts this late starts at once: encoders put a little in front, and nobody sees
-picture and sound apart by less (ITU-R BT.1359-1, threshold of detectability)."""
+_AT_ONCE_SECONDS = 0.1
+"""A track that starts this late starts at once: encoders put up to 93 ms in front (WMA), and whose
+picture and sound are 90 ms apart is not disturbed (ITU-R BT.1359-1, threshold of acceptability)."""
 
 _LATEST_SECONDS = 360_000.0
 """No clock of a sound file shows more than so many; what does is damaged."""
@@ -57,13 +57,16 @@ _LATEST_SECONDS = 360_000.0
 _MOST_DAMAGES = 64
 """Places, one after the other, at which reading may fail before it is given up."""
 
-_DURATIONS = frozenset({"ape", "dsf", "flac", "mov", "mpc8", "tak", "tta", "wv"})
+_DURATIONS = frozenset({"ape", "dsf", "flac", "mov", "mpc8", "tak", "tta", "wav", "wv"})
 """Containers whose header states how long the track is, which FFmpeg would else guess."""
 
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 """Tags between the parts of what was joined, which decoders take for damaged sound."""
 
 _SILENT = 128  # of unsigned samples of 8 bits
+
+_NOT_IN_NUMPY = {"s64": "dbl", "s64p": "dbl"}
+"""Formats that PyAV gives no arrays of, and what they become first."""
 
 _PLANES = 8
 """PyAV reads planes of fewer channels than these; with more it reads beyond their list."""
@@ -118,8 +121,10 @@ def open_ffmpeg(file: BinaryIO, name: str, header: Header) -> Decoder:
         with container:
             if first is not None:
                 rate = decoder.track.source_rate
-                yield from _at_rate(rate, reader.pieces(itertools.chain([first], frames)))
-            announced = _announced(container, stream, decoder.track.start)
+                yield from at_one_rate(rate, reader.pieces(itertools.chain([first], frames)))
+            announced = header.announced_seconds(reader.seconds)
+            if not announced and header.warning != NO_LENGTH:
+                announced = _announced(container, stream, header, decoder.track.start)
             if announced - reader.seconds > NOTICED_SECONDS:
                 decoder.lacks(shortage(reader.seconds, announced))
 
@@ -186,10 +191,11 @@ def clock_zero(container: Any) -> float:
     return float(container.start_time or 0) / av.time_base
 
 
-def _announced(container: Any, stream: Any, start: float) -> float:
+def _announced(container: Any, stream: Any, header: Header, start: float) -> float:
     """Seconds that the header states for the track, which starts so late; 0.0 for none."""
     kind = container.format.name.partition(",")[0]
-    if kind in _DURATIONS and stream.duration is not None:
+    known = kind in _DURATIONS or (kind == "mp3" and header.states_length)
+    if known and stream.duration is not None:
         return float(stream.duration * stream.time_base)
     if kind == "matroska" and len(container.streams) == 1:  # there it is that of the longest track
         return (container.duration or 0) / av.time_base - start
@@ -259,7 +265,7 @@ class _Reader:
     def _array(self, frame: Any) -> NDArray[Any]:
         """(channels, n) of a frame of any format, in its own numbers."""
         channels = frame.layout.nb_channels
-        if frame.format.is_planar and channels >= _PLANES:
+        if (frame.format.is_planar and channels >= _PLANES) or frame.format.name in _NOT_IN_NUMPY:
             frame = self._pack(frame)
         array: NDArray[Any] = frame.to_ndarray()
         return array if frame.format.is_planar else array.reshape(-1, channels).T
@@ -268,7 +274,7 @@ class _Reader:
         """The same samples, all channels in one plane."""
         key = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._packed[0] != key:
-            packed = frame.format.packed.name
+            packed = _NOT_IN_NUMPY.get(frame.format.name, frame.format.packed.name)
             convert = av.AudioResampler(packed, frame.layout, frame.sample_rate)
             self._packed = key, convert
         (converted,) = self._packed[1].resample(frame)
@@ -291,23 +297,3 @@ def _to_float(array: NDArray[Any]) -> Samples:
     else:
         floats = array.astype(np.float32, copy=False)
     return floats
-
-
-def _at_rate(rate: int, pieces: Iterator[tuple[int, Samples]]) -> Iterator[Samples]:
-    """Blocks all at one rate, whatever changes within a track."""
-    convert, kind = None, (rate, 0)
-    for own_rate, block in pieces:
-        if kind != (own_rate, block.shape[1]):
-            if convert is not None:
-                yield from _tail(convert, kind[1])
-            kind = own_rate, block.shape[1]
-            convert = None
-            if own_rate != rate:
-                convert = soxr.ResampleStream(own_rate, rate, kind[1], "float32", "HQ")
-        yield block if convert is None else convert.resample_chunk(block).reshape(-1, kind[1])
-    if convert is not None:
-        yield from _tail(convert, kind[1])
-
-
-def _tail(convert: soxr.ResampleStream, channels: int) -> Iterator[Samples]:
-    yield convert.resample_chunk(np.zeros((0, channels), np.float32), last=True)

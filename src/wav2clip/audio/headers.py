@@ -7,6 +7,7 @@ looked at here first: the chunks of WAV, AIFF, AU, CAF and Wave64, and the pages
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,11 +20,14 @@ _NO_LENGTH = 0x7FFFF000
 0x80000000, 0xFFFFFFFF and what is a little less); real ones are met by a file of that size."""
 
 _MOST_CHUNKS = 4096
-_PLAIN_TAGS = frozenset({1, 2, 3, 6, 7, 0x11, 0x31})
-"""PCM, Microsoft ADPCM, float, A-law, mu-law, IMA ADPCM and GSM: what libsndfile decodes in WAV."""
+_PLAIN_TAGS = frozenset({1, 2, 3, 6, 7, 0x11, 0x31, 0x38, 0x40})
+"""PCM, Microsoft ADPCM, float, A-law, mu-law, IMA ADPCM, GSM, NMS ADPCM (which FFmpeg takes for
+AMR) and G.721: what libsndfile decodes in WAV."""
 
 _EXTENSIBLE = 0xFFFE
 _FIRST_PAGE = 2  # flag of an Ogg page that begins a stream (RFC 3533, section 6)
+_FIRST_FRAME = 256
+_XING = re.compile(rb"\xff[\xe0-\xff].{2,40}?(Xing|Info|VBRI)", re.DOTALL)
 _OGG_PAGE = struct.Struct("<4sBBqIIIB")
 
 
@@ -38,6 +42,8 @@ class Header:
         present: bytes that there are from where the sound begins.
         warning: what is odd about it, "" for nothing.
         whole: whether all of the sound is decoded, as far as the header tells.
+        states_length: whether MP3 begins with a frame that tells how long it is.
+        links: where the parts of a chained Ogg file begin, if there are several.
     """
 
     container: str = ""
@@ -46,13 +52,17 @@ class Header:
     present: int = 0
     warning: str = ""
     whole: bool = True
+    states_length: bool = False
+    links: tuple[int, ...] = ()
 
-    @property
-    def missing(self) -> float:
-        """The part of the announced sound that is not there, 0 to 1."""
-        if not self.announced:
+    def announced_seconds(self, decoded: float) -> float:
+        """How long the sound is by its header, where so many seconds are what there is of it.
+
+        0.0 if nothing is missing, or all.
+        """
+        if not self.announced or not 0 < self.present < self.announced:
             return 0.0
-        return max(0.0, 1 - self.present / self.announced)
+        return decoded * self.announced / self.present
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -69,7 +79,10 @@ def read_header(file: BinaryIO) -> Header:
         for known, read in _READERS.items():
             if magic.startswith(known):
                 return read(_View(file, start_of_sound))
-        return Header(decoder=SNDFILE if magic.startswith(_ONLY_SNDFILE) else FFMPEG)
+        if magic.startswith(_ONLY_SNDFILE):
+            return Header(decoder=SNDFILE)
+        begin = _View(file, start_of_sound).read(0, _FIRST_FRAME)
+        return Header(states_length=_XING.search(begin) is not None)
     finally:
         file.seek(start)
 
@@ -258,23 +271,36 @@ def _w64(view: _View) -> Header:
 
 
 def _ogg(view: _View) -> Header:
-    """One stream of Vorbis or Opus goes to libsndfile; chains of them, and others, to FFmpeg."""
+    """One stream of Vorbis or Opus goes to libsndfile, several side by side to FFmpeg.
+
+    What is chained, as recordings of radio are, is decoded link by link: either library stops
+    where rate or channels change.
+    """
+    streams, links = _streams(view)
     known = any(codec in view.read(0, 64) for codec in (b"\x01vorbis", b"OpusHead"))
-    return Header("ogg", SNDFILE if known and _streams(view) == 1 else FFMPEG)
+    alone = known and streams == 1
+    chain = tuple(view.start + at for at in links) if len(links) > 1 else ()
+    return Header("ogg", SNDFILE if alone else FFMPEG, links=chain)
 
 
-def _streams(view: _View) -> int:
-    """Streams that begin in an Ogg file, side by side or in a chain; 2 also for damaged pages."""
-    at = found = 0
+def _streams(view: _View) -> tuple[int, list[int]]:
+    """Streams that begin in an Ogg file, and where its links begin; damaged pages end the search.
+
+    Streams side by side begin with one page each before anything else; a later first page begins
+    another link (RFC 3533, section 4).
+    """
+    at, found, beginning = 0, 0, False
+    links: list[int] = []
     while len(head := view.read(at, _OGG_PAGE.size)) == _OGG_PAGE.size:
         magic, _, flags, _, _, _, _, pieces = _OGG_PAGE.unpack(head)
         if magic != b"OggS":
-            return 2
-        found += bool(flags & _FIRST_PAGE)
-        if found > 1:
-            return found
+            return max(found, 2), links
+        first = bool(flags & _FIRST_PAGE)
+        if first and not beginning:
+            links.append(at)
+        found, beginning = found + first, first
         at += _OGG_PAGE.size + pieces + sum(view.file.read(pieces))
-    return found
+    return found, links
 
 
 _READERS: dict[bytes, Callable[[_View], Header]] = {

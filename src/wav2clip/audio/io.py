@@ -313,6 +313,10 @@ def _resampled(decoder: Decoder, name: str, sample_rate: int) -> Iterator[Sample
         produced += len(tail)
         if len(tail):
             yield tail
+    if produced == 0 and frames:
+        raise AudioError(
+            f"{name}: is too short: {frames} samples at {rate} Hz are not one at {sample_rate} Hz"
+        )
     if produced == 0:
         cause = f" ({decoder.warnings[0]})" if decoder.warnings else ""
         raise AudioError(f"{name}: its audio track holds no samples{cause}")

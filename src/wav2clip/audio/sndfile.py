@@ -75,10 +75,9 @@ def _blocks(sound: soundfile.SoundFile, header: Header, decoder: Decoder) -> Ite
             decoder.lacks(damage(read / rate, error.error_string))
             return
         seconds = read / rate
-        announced = sound.frames / rate if sound.frames < _UNKNOWN_FRAMES else 0.0
-        if header.missing:
-            announced = seconds / (1 - header.missing)
+        announced = header.announced_seconds(seconds)
+        if announced:
             if f"{announced:.2f}" != f"{seconds:.2f}":
                 decoder.lacks(shortage(seconds, announced))
-        elif announced - seconds > NOTICED_SECONDS:
-            decoder.lacks(shortage(seconds, announced))
+        elif sound.frames < _UNKNOWN_FRAMES and sound.frames / rate - seconds > NOTICED_SECONDS:
+            decoder.lacks(shortage(seconds, sound.frames / rate))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
@@ -78,3 +79,23 @@ def damage(seconds: float, reason: object) -> str:
 def shortage(seconds: float, announced: float) -> str:
     """The warning for a file of which a part is missing."""
     return f"holds {seconds:.2f} s of the {announced:.2f} s that its header announces"
+
+
+def at_one_rate(rate: int, pieces: Iterator[tuple[int, Samples]]) -> Iterator[Samples]:
+    """Blocks (n, channels) all at one rate, of pieces with the rate of each."""
+    convert, kind = None, (rate, 0)
+    for own_rate, block in pieces:
+        if kind != (own_rate, block.shape[1]):
+            if convert is not None:
+                yield from _tail(convert, kind[1])
+            kind = own_rate, block.shape[1]
+            convert = None
+            if own_rate != rate:
+                convert = soxr.ResampleStream(own_rate, rate, kind[1], "float32", "HQ")
+        yield block if convert is None else convert.resample_chunk(block).reshape(-1, kind[1])
+    if convert is not None:
+        yield from _tail(convert, kind[1])
+
+
+def _tail(convert: soxr.ResampleStream, channels: int) -> Iterator[Samples]:
+    yield convert.resample_chunk(np.zeros((0, channels), np.float32), last=True)

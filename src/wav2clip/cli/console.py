@@ -123,9 +123,9 @@ def report_failures(
         raise typer.Exit(1)
 
 
-def report_left_out(left_out: Mapping[str, int]) -> None:
+def report_left_out(left_out: Mapping[str, int], what: str = "neither sound nor video") -> None:
     """Say on standard error how many files were left out, and of which kinds."""
-    line = left_out_line(left_out)
+    line = left_out_line(left_out, what)
     if line:
         err.print(line, markup=False, soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,6 +100,7 @@ def prepare(
     Example: `wav2clip pretrain prepare recordings --out shards --tagger efficientat-mn04`
     """
     from wav2clip.cli import console
+    from wav2clip.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, walk
     from wav2clip.models.tagger import load_tagger
     from wav2clip.models.towers import load_towers
     from wav2clip.pretrain.pairs import PrepareSettings
@@ -123,6 +125,11 @@ def prepare(
         console.print_json(manifest.to_json())
     else:
         typer.echo(_summary(out, manifest))
+    if source.is_dir():
+        left_out: Counter[str] = Counter()
+        suffixes = VIDEO_SUFFIXES if tagger is None else MEDIA_SUFFIXES
+        list(walk(source, suffixes, on_error=lambda _: None, left_out=left_out))
+        console.report_left_out(left_out, "no video" if tagger is None else "no sound or video")
     done = sum(manifest.samples(split) for split in manifest.splits)
     console.report_failures({Path(f.source): f.reason for f in manifest.failures}, done)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wav2clip.errors import DataError
-from wav2clip.files import SOUND_SUFFIXES, VIDEO_SUFFIXES, decode_text, display, walk
+from wav2clip.files import MEDIA_SUFFIXES, VIDEO_SUFFIXES, decode_text, display, walk
 from wav2clip.pretrain.shards import Failure
 
 TABLE_SUFFIXES = (".csv", ".jsonl")
@@ -122,8 +122,11 @@ def list_source(
 
 
 def _folder_rows(folder: Path, wanted: Wanted) -> Iterator[tuple[str, dict[str, Any]]]:
-    suffixes = VIDEO_SUFFIXES | SOUND_SUFFIXES if wanted.sound_alone else VIDEO_SUFFIXES
-    paths = list(walk(folder, suffixes))
+    suffixes = MEDIA_SUFFIXES if wanted.sound_alone else VIDEO_SUFFIXES
+    odd: list[OSError] = []
+    paths = list(walk(folder, suffixes, on_error=odd.append))
+    for error in odd:
+        yield display(error.filename), {"error": error.strerror or str(error)}
     if not paths:
         what = "sound" if wanted.sound_alone else "video"
         advice = (
