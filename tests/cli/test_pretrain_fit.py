@@ -74,6 +74,7 @@ def test_the_real_configuration_starts_where_the_tagger_is(
     assert result.returncode == 0, result.stderr
     quick = "run.epochs=1", "data.batch_size=16", "data.stages=[{epochs: 1, seconds: 1}]"
     quick += "optimiser.learning_rate=0.00001", f"network.init={weights}"
+    quick += ("data.validation_seconds=10",)  # whole clips, as the tagger heard them
     run = run_command(
         *("pretrain", "fit", "--config", CONF / "builtin.yaml", "--data", "shards"),
         *("--out", "run", "--json"),

@@ -109,9 +109,9 @@ def test_a_folder_of_real_sounds_with_the_real_tagger(
             sample = found[path.name]
             assert sample.targets.shape == (0, 512)
             probabilities = 1 / (1 + np.exp(-expected["logits"][n]))
-            # The file was heard as 16-bit sound, and its numbers are kept as float16.
-            np.testing.assert_allclose(sample.tags.probabilities[0], probabilities, atol=5e-3)
-            np.testing.assert_allclose(sample.tags.features[0], expected["features"][n], atol=2e-2)
+            # The file was heard as 16-bit sound, clipped at full scale; float16 keeps its numbers.
+            np.testing.assert_allclose(sample.tags.probabilities[0], probabilities, atol=1e-2)
+            np.testing.assert_allclose(sample.tags.features[0], expected["features"][n], atol=5e-2)
             assert len(sample.tags.features) == 1 + int(np.ceil(sample.seconds))
 
 

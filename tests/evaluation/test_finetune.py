@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from spectrum import Spectrum
+from wav2clip.audio.io import load_audio
 from wav2clip.datasets.core import Dataset
 from wav2clip.errors import InputError
 from wav2clip.evaluation.encoders import load_encoder
-from wav2clip.evaluation.finetune import Settings, train_network
+from wav2clip.evaluation.finetune import Classifier, Settings, train_network
 
 Tiny = Callable[[str], Dataset]
 
@@ -29,6 +30,27 @@ def test_it_learns_tones(tiny: Tiny, small_checkpoint: Path, start: str) -> None
     assert outcome.confusion.sum() == 6
     assert outcome.accuracy >= 4 / 6, "three classes: chance is a third"
     assert 1 <= len(epochs) <= 30
+
+
+def test_recordings_are_heard_at_the_networks_own_rate(
+    tiny: Tiny, small_mobilenet_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[tuple[bool, int]] = []
+    forward = Classifier.forward
+
+    def listen(self: Classifier, waves: torch.Tensor) -> torch.Tensor:
+        heard.append((self.training, waves.shape[1]))
+        return forward(self, waves)
+
+    monkeypatch.setattr(Classifier, "forward", listen)
+    dataset = tiny("esc10")
+    settings = Settings("scratch", epochs=1, batch=6, crop_seconds=0.3)
+    encoder = load_encoder(small_mobilenet_checkpoint)
+    outcome = train_network(encoder, dataset, settings, folds=["2"])
+    assert outcome.confusion.sum() == 6
+    assert {length for training, length in heard if training} == {9600}
+    whole = {len(load_audio(clip.path, 32_000).samples) for clip in dataset.clips}
+    assert {length for training, length in heard if not training} <= whole
 
 
 def test_the_checkpoint_stays_as_it_was(tiny: Tiny, small_checkpoint: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import librosa
@@ -14,9 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wav2clip.errors import CheckpointError, InputError
+from wav2clip.errors import CheckpointError, InputError, RegistryError
 from wav2clip.models.mel import MelConfig, MelFrontend
 from wav2clip.models.mobilenet import MobileNet, MobileNetConfig, classifier
+from wav2clip.models.registry import TAGGER, TAGGER_CLASSES
 from wav2clip.models.tagger import LABELS_FILE, Tagger, load_tagger
 
 SMALL = MobileNetConfig(width=0.2, hidden=16, classes=9)
@@ -179,3 +181,21 @@ def test_silence_stays_silent_with_a_peak() -> None:
     found = MelFrontend(config)(torch.zeros(1, 8_000))
     silence = (np.log(config.log_offset) + config.shift) / config.scale
     torch.testing.assert_close(found, torch.full_like(found, silence))
+
+
+def test_the_registrys_tagger_is_known_by_its_content(
+    published: Tagger, small: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (published.name, published.licence) == (TAGGER.name, "MIT")
+    assert (load_tagger(small).name, load_tagger(small).licence) == ("tagger", "unknown")
+    monkeypatch.setenv("WAV2CLIP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("WAV2CLIP_OFFLINE", "1")
+    with pytest.raises(RegistryError, match="efficientat"):
+        load_tagger(TAGGER.name)
+    TAGGER.path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(folder / "mn04_as_mAP_432.pt", TAGGER.path)
+    shutil.copy(folder / LABELS_FILE, TAGGER_CLASSES.path)
+    assert load_tagger(TAGGER.name).fingerprint == published.fingerprint
+    TAGGER.path.write_bytes(small.read_bytes())
+    with pytest.raises(RegistryError, match="SHA-256"):
+        load_tagger(TAGGER.name)

@@ -246,7 +246,7 @@ def test_a_crop_is_what_the_tagger_heard_in_its_seconds(heard_corpus: Corpus) ->
         assert len(crop.audio) == 0.2 * rate
         starts = [s for s in range(3 * rate) if item.audio[s] == crop.audio[0]]
         inside = {int((start + len(crop.audio) / 2) / rate) for start in starts}
-        assert any(crop.tags.probabilities[0, 1 + second] == 1 for second in inside)
+        assert any(crop.tags.probabilities[0, 1 + second] >= 0.499 for second in inside)
         assert crop.tags.probabilities[0, 0] == 0, "row 0 is of the whole clip"
         whole = Crops(tagged(data={"tags": "clip"}))(item, 0, position)
         assert whole.tags.probabilities[0, 0] == 1

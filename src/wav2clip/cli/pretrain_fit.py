@@ -37,7 +37,7 @@ def fit(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Distil a frozen CLIP into an audio encoder.
+    """Distil frozen teachers, a CLIP or a tagger, into an audio encoder.
 
     Every epoch is validated, shown as a row of the table and saved; a run that was stopped goes on
     with `--resume`. The finished checkpoint is `OUT/model`, which `wav2clip embed --model` takes.

@@ -117,7 +117,7 @@ class DataSettings(Section):
             ``validation_clips`` of the training split are held out, as in the paper.
         validation_seconds: clips are cut to this length, from their beginning.
         tags: what the tagger is taken to hear in a crop: what it heard in the seconds that the crop
-            overlaps, or what it heard in the whole clip.
+            overlaps, and the more in the whole clip the longer the crop is; or the latter alone.
     """
 
     batch_size: Annotated[int, Field(ge=2)] = 128

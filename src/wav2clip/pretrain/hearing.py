@@ -73,10 +73,13 @@ def listen(tagger: Tagger, audio: NDArray[np.int16]) -> Tags:
 
 
 def heard_between(tags: Tags, start: float, stop: float, whole: float) -> Tags:
-    """What is heard in a part of a clip, as one row, from the seconds that it overlaps.
+    """What is heard in a part of a clip, as one row.
 
-    A class is in the part as surely as in the second where it is surest, among the seconds of which
-    the part holds at least half of what it holds of any; features are averaged by the overlap.
+    It lies between the mean of the seconds that the part overlaps, each by its overlap, and what is
+    heard in the whole: the more of the clip the part is, the more the whole counts, because a
+    tagger is surer of what it hears for longer. Of a part of a second the seconds alone count, of
+    the whole the whole. ``benchmarks/crop_tags.py`` measures how near that is to asking the tagger
+    again, and how far the surest second or the whole alone are.
 
     Args:
         tags: of the clip.
@@ -88,9 +91,11 @@ def heard_between(tags: Tags, start: float, stop: float, whole: float) -> Tags:
         return Tags(tags.probabilities[:1], tags.features[:1])
     begin = np.minimum(np.arange(seconds), whole - 1)
     overlap = np.minimum(begin + 1, stop) - np.maximum(begin, start)
-    kept = np.flatnonzero(overlap >= 0.5 * overlap.max()) + 1
-    weights = np.maximum(overlap[kept - 1], 1e-6)
-    features = np.average(tags.features[kept].astype(np.float32), axis=0, weights=weights)
-    return Tags(
-        tags.probabilities[kept].max(axis=0, keepdims=True), features[None].astype(np.float16)
+    share = min(max((stop - start - 1) / (whole - 1), 0), 1) ** 0.5
+    weights = np.maximum(overlap, 1e-9)
+    weights = np.append(share, (1 - share) * weights / weights.sum())
+    probabilities, features = (
+        (weights @ rows.astype(np.float64))[None].astype(np.float16)
+        for rows in (tags.probabilities, tags.features)
     )
+    return Tags(probabilities, features)
