@@ -67,3 +67,7 @@ class GenerationError(Wav2ClipError):
 
 class ClusterError(Wav2ClipError):
     """A cluster cannot be reached, or its workers cannot go on."""
+
+
+class LanguageWarning(UserWarning):
+    """A phrase was embedded with words that the text tower cannot read."""

@@ -60,8 +60,13 @@ def test_from_index_to_finds(
         "search", "rain", "on", "a", "roof", "+", "0.5*thunder", "-", "voices", "--json"
     )
     assert found.returncode == 0, found.stderr
+    assert found.stderr.strip() == ""
     finds = json.loads(found.stdout)
     assert len(finds) == 5
+    foreign = command("search", "собака", "+", "🐶", "--json")
+    assert len(json.loads(foreign.stdout)) == 5
+    (line,) = foreign.stderr.strip().splitlines()
+    assert line.startswith("warning the built-in text tower cannot read 'собака'")
     assert [f["score"] for f in finds] == sorted((f["score"] for f in finds), reverse=True)
     one = command(
         "search", "rain", "--audio", sounds / "tone 440.wav", "--path", "*.wav",

@@ -43,6 +43,15 @@ def test_phrases(client: TestClient, library: Library) -> None:
     assert 0 < response["seconds_taken"] < 60
 
 
+def test_says_what_it_cannot_read(client: TestClient) -> None:
+    best = ask(client, q="a dog", limit=1)[0]
+    for query in ({"q": "a dog"}, {"like": best["id"]}):
+        assert client.get("/api/search", params=query).json()["warnings"] == []
+    (line,) = client.get("/api/search", params={"q": "rain + собака"}).json()["warnings"]
+    assert "'собака'" in line
+    assert "English" in line
+
+
 def test_what_is_like_a_recording(client: TestClient, library: Library) -> None:
     best = ask(client, q="a dog", limit=1)[0]
     path = Path(best["path"])

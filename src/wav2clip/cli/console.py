@@ -134,6 +134,9 @@ def report_warnings(warnings: Mapping[PathLike, tuple[str, ...]]) -> None:
     """What is wrong with files that could be used all the same."""
     for path, reasons in warnings.items():
         for reason in reasons:
-            err.print(
-                f"[yellow]warning[/] {escape(display(path))}: {escape(reason)}", soft_wrap=True
-            )
+            warn(f"{display(path)}: {reason}")
+
+
+def warn(text: str) -> None:
+    """One line on standard error, before or after the results."""
+    err.print(f"[yellow]warning[/] {escape(text)}", soft_wrap=True)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperGroup
 
 from wav2clip import __version__
-from wav2clip.errors import Wav2ClipError
+from wav2clip.errors import LanguageWarning, Wav2ClipError
 
 COMMANDS = {
     "demo": "Index a small corpus, search it in three ways, and say what to type next.",
@@ -104,11 +105,32 @@ def _root(
     """
 
 
+_show_any_warning = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings as commands print theirs; everybody else's as Python does."""
+    if not issubclass(category, LanguageWarning):
+        _show_any_warning(message, category, filename, lineno, file, line)
+        return
+    from wav2clip.cli import console
+
+    console.warn(str(message))
+
+
 def run() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     # Read when torch is loaded: large tensors then come in 2 MiB pages, which makes networks over
     # pictures up to 1.8 times as fast on the CPU.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    warnings.showwarning = _show_warning
     try:
         app(prog_name="wav2clip")
     except Wav2ClipError as error:

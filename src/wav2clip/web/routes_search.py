@@ -90,7 +90,9 @@ def search(
     )
     hits = [_hit(service, listing, result) for result in results]
     taken = round(time.perf_counter() - started, 4)
-    return Found(seconds_taken=taken, query=spoken, hits=hits)
+    phrases = [str(term.value) for term in query.terms if term.kind == "text"]
+    warnings = service.library.model.towers.unreadable(phrases) if phrases else []
+    return Found(seconds_taken=taken, query=spoken, warnings=warnings, hits=hits)
 
 
 def _query(

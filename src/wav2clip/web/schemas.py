@@ -96,6 +96,7 @@ class Found(BaseModel):
 
     seconds_taken: float
     query: str = Field(description="The query as it was understood.")
+    warnings: list[str] = Field(description="Words that mean nothing to the text tower.")
     hits: list[Hit] = Field(description="Best first.")
 
 

@@ -52,7 +52,9 @@ class Towers(ABC):
     def embed_text(self, texts: Sequence[str]) -> Embeddings:
         """Embeddings (n, dimension), float32, unit length, of n phrases in their order.
 
-        A phrase longer than the tower reads (77 tokens, CLIP's own limit) is cut off there.
+        A phrase longer than the tower reads (77 tokens, CLIP's own limit) is cut off there. The
+        first phrase of a process with words that the tower knows it cannot read
+        (:meth:`unreadable`) gives a :class:`~wav2clip.errors.LanguageWarning`.
 
         Raises:
             InputError: not a list of strings, or a phrase without a visible character.
@@ -61,6 +63,19 @@ class Towers(ABC):
         if not phrases:
             return np.zeros((0, self.dimension), np.float32)
         return _unit(self._texts(phrases), "text")
+
+    def unreadable(self, texts: Sequence[str]) -> list[str]:
+        """What to tell the one who gave phrases with words that the text tower cannot read.
+
+        One line for each such phrase.
+
+        Towers that do not know what they cannot read say nothing.
+
+        Raises:
+            InputError: as for :meth:`embed_text`.
+        """
+        check_texts(texts)
+        return []
 
     def embed_image(self, images: Sequence[ImageSource]) -> Embeddings:
         """Embeddings (n, dimension), float32, unit length, of n pictures in their order.

@@ -5,6 +5,7 @@ What they approximate, how closely, and from what they were made: docs/model-car
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -12,15 +13,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from tokenizers import BertWordPieceTokenizer
+from tokenizers import BertWordPieceTokenizer, Encoding
 from torch import Tensor
 from torch.nn import functional as F
 
 from wav2clip.errors import CheckpointError
 from wav2clip.models.space import CLIP_VIT_B32
-from wav2clip.models.towers.base import TEXT_BATCH, Embeddings, Towers, check_pixels, crop_square
+from wav2clip.models.towers.base import (
+    TEXT_BATCH,
+    Embeddings,
+    Towers,
+    check_pixels,
+    check_texts,
+    crop_square,
+)
 from wav2clip.models.towers.image_network import SIDE, ImageNetwork
 from wav2clip.models.towers.images import square
+from wav2clip.models.towers.language import explain, unread_words, warn_once
 from wav2clip.models.towers.packed import digest, load_packed
 from wav2clip.models.towers.text_network import TextConfig, TextNetwork
 
@@ -67,10 +76,21 @@ class BuiltinTowers(Towers):
         embeddings: Tensor = self._image(crop_square(pixels.to(self.device), SIDE))
         return F.normalize(embeddings, dim=-1)
 
+    def unreadable(self, texts: Sequence[str]) -> list[str]:
+        """See :meth:`Towers.unreadable`: other scripts than the Latin one, and emoji."""
+        phrases = check_texts(texts)
+        if not phrases:
+            return []
+        encodings = self._text[1].encode_batch(phrases)
+        return [explain(words) for words in _unread(phrases, encodings)]
+
     @torch.inference_mode()
     def _texts(self, phrases: list[str]) -> Embeddings:
         network, tokenizer = self._text
-        rows = [encoding.ids for encoding in tokenizer.encode_batch(phrases)]
+        encodings = tokenizer.encode_batch(phrases)
+        for words in _unread(phrases, encodings):
+            warn_once(words)
+        rows = [encoding.ids for encoding in encodings]
         embeddings = np.empty((len(rows), self.dimension), np.float32)
         # Phrases of one length together: nothing is padded, so nothing needs a mask.
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
@@ -112,6 +132,14 @@ class BuiltinTowers(Towers):
             network = ImageNetwork()
         network.load_state_dict(state, assign=True)
         return network.eval().requires_grad_(False).to(self.device)
+
+
+def _unread(phrases: Sequence[str], encodings: Sequence[Encoding]) -> Iterator[list[str]]:
+    """For each phrase that has such, the words that cannot be read."""
+    for phrase, encoding in zip(phrases, encodings, strict=True):
+        words = unread_words(phrase, encoding.tokens, encoding.offsets)
+        if words:
+            yield words
 
 
 def word_pieces(vocabulary: Path, context: int) -> BertWordPieceTokenizer:

@@ -22,7 +22,7 @@ const TYPING = 250; // ms without a key before what is typed is searched
 
 const phrase = byId("phrase");
 let library = null;
-let found = null; // { key, hits, query, seconds_taken }
+let found = null; // { key, hits, query, warnings, seconds_taken }
 let shown = PAGE;
 let searching = null;
 let typing = 0;
@@ -135,6 +135,8 @@ async function find(state, { live, again }) {
     const answer = await request("api/search", { query: searchQuery(state, limit), signal: asked.signal });
     found = { ...answer, key, limit };
     clear("search");
+    clear("words");
+    for (const what of answer.warnings) notice("words", { what });
     present(state);
   } catch (error) {
     if (error.name === "AbortError") return;
