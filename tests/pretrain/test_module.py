@@ -363,6 +363,25 @@ def test_frozen_batch_norms_keep_what_they_start_with(heard: Path, tmp_path: Pat
     assert not all(torch.equal(free.network.state_dict()[n], v) for n, v in before.items())
 
 
+@pytest.mark.parametrize("trunk_scale", [0.0, 1.0])
+def test_what_is_frozen_is_shipped_as_it_began(
+    heard: Path, tmp_path: Path, trunk_scale: float
+) -> None:
+    """Through Lightning, which sets modes itself: validation must not thaw anything."""
+    first = fit(tagged(run={"epochs": 1}), heard, tmp_path / "first").model
+    config = tagged(
+        network={"init": str(first), "frozen_batch_norm": True},
+        optimiser={"trunk_scale": trunk_scale, "learning_rate": 0.01},
+        run={"epochs": 2},
+    )
+    second = fit(config, heard, tmp_path / "second").model
+    before, after = (load_checkpoint(m).network.audio_encoder.state_dict() for m in (first, second))
+    same = {name for name, value in before.items() if torch.equal(value, after[name])}
+    assert {name for name in before if "running" in name} <= same
+    weights = {name for name in before if name.endswith("weight")}
+    assert weights <= same if trunk_scale == 0 else not weights & same
+
+
 def test_the_trunk_has_a_rate_of_its_own_and_may_stand_still_at_first(heard: Path) -> None:
     settings = {"schedule": "cosine", "trunk_scale": 0.1, "freeze_epochs": 1, "warmup": 0.2}
     config = tagged(optimiser=settings | {"learning_rate": 0.01}, run={"epochs": 4})

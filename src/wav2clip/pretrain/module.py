@@ -84,6 +84,10 @@ class PretrainModule(pl.LightningModule):
         place = [self.config.seed, self.current_epoch, index, self.global_rank]
         return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
 
+    def on_train_epoch_start(self) -> None:
+        """Lightning gives every module the mode that it had, and never calls :meth:`train`."""
+        self.train()
+
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The loss of a batch.
 
