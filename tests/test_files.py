@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from wav2clip.errors import InputError
 from wav2clip.files import (
     MEDIA_SUFFIXES,
+    SOUND_SUFFIXES,
     VIDEO_SUFFIXES,
     atomic_path,
     decode_text,
@@ -158,3 +160,10 @@ def test_mute_is_no_fault() -> None:
     assert is_mute("has no audio track, only video")
     assert is_mute("film.mp4: has no audio track, only video")
     assert not is_mute("its audio track holds no samples")
+
+
+def test_the_documentation_lists_the_suffixes() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "formats.md").read_text("utf-8")
+    lists = text.partition("- sound:")[2].partition("\n\n")[0].split("- video:")
+    told = [set(re.findall(r"`(\.[^`]+)`", part)) for part in lists]
+    assert told == [SOUND_SUFFIXES, VIDEO_SUFFIXES]

@@ -43,7 +43,8 @@ def _read_table(table: str, root: Path) -> Iterator[Clip | Problem]:
 
 def _read_folder(root: Path) -> Iterator[Clip | Problem]:
     """ROOT/LABEL/..., or ROOT/SPLIT/LABEL/... where the outer folders are train, test ..."""
-    for path in walk(root):
+    odd: list[OSError] = []
+    for path in walk(root, on_error=odd.append):
         parts = path.relative_to(root).parts
         key = str(path.relative_to(root))
         split = parts[0] if parts[0] in (TRAIN, VALIDATION, TEST) else ALL
@@ -52,6 +53,8 @@ def _read_folder(root: Path) -> Iterator[Clip | Problem]:
             yield Problem(key, "unlabelled: it lies in no folder that names its class")
             continue
         yield Clip(key=key, path=path, split=split, labels=(inner[0],), group=key)
+    for error in odd:
+        yield Problem(error.filename, error.strerror or str(error))
 
 
 CSV = Sheet(

@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter
 from fastapi import Query as Parameter
 
-from wav2clip.files import display
-from wav2clip.library import Query, Result
+from wav2clip.files import display, is_mute
+from wav2clip.library import Library, Query, Result
 from wav2clip.library.query import Term, parse
 from wav2clip.web.catalogue import Listing
 from wav2clip.web.problems import Refusal, responses
@@ -50,11 +50,16 @@ def library_info(service: Held) -> LibraryInfo:
         text_model=library.model.towers.name,
         folders=listing.folders(),
         tags=[TagCount(tag=tag, files=files) for tag, files in listing.tags[:_MOST_TAGS]],
-        failures=len(library.failures()) if library.store.exists else 0,
+        failures=_failed(library) if library.store.exists else 0,
         can_generate=service.can_generate,
         can_map=service.can_map,
         index_folders=[display(root) for root in listing.roots],
     )
+
+
+def _failed(library: Library) -> int:
+    """Files that could not be indexed; those that have no sound are none of them."""
+    return sum(not is_mute(reason) for reason in library.failures().values())
 
 
 @router.get("/search", responses=responses(404, 409))
