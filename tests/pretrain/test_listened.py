@@ -187,6 +187,17 @@ def test_files_that_are_no_sounds_cost_the_others_nothing(folder: Path, tmp_path
         prepare(folder, tmp_path / "o", ToyTowers())
 
 
+def test_a_sound_that_is_too_short_for_the_students_rate_is_listed(
+    folder: Path, tmp_path: Path
+) -> None:
+    soundfile.write(folder / "click.wav", np.full(3, 0.5), 32_000)
+    settings = PrepareSettings(validation=0, sample_rate=1000)
+    manifest = prepare(folder, tmp_path / "out", ToyTowers(), settings, tagger=ToyTagger())
+    [failure] = manifest.failures
+    assert failure.source == "click.wav" and "shorter than a sample at 1000 Hz" in failure.reason
+    assert len(samples(tmp_path / "out")) == 6
+
+
 def test_goes_on_where_it_stopped_and_with_the_same_tagger_alone(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -402,6 +402,18 @@ def test_the_trunk_has_a_rate_of_its_own_and_may_stand_still_at_first(heard: Pat
     assert trained == {id(p) for p in [*trunk, *rest]} and len(trained) == len(trunk) + len(rest)
 
 
+def test_a_trunk_without_a_rate_is_not_trained(heard: Path) -> None:
+    module, batch = quiet(tagged(optimiser={"schedule": "cosine", "trunk_scale": 0}), heard)
+    module.training_step(batch, 0).backward()
+    optimiser = module.configure_optimizers()["optimizer"]
+    before = [p.clone() for p in module.network.parameters()]
+    optimiser.step()
+    encoder = {id(p) for p in module.network.audio_encoder.parameters()}
+    for parameter, old in zip(module.network.parameters(), before, strict=True):
+        assert torch.equal(parameter, old) == (id(parameter) in encoder)
+        assert (parameter.grad is None) == (id(parameter) in encoder)
+
+
 def test_validation_agrees_with_the_tagger_as_far_as_its_cosines_do(heard: Path) -> None:
     """Embeddings made of the tagger's own probabilities rank clips as the tagger does."""
     config = tagged()

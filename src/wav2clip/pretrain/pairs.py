@@ -310,9 +310,12 @@ class _Maker:
             target = np.reshape(rows, (len(rows), self.towers.dimension)).astype(np.float32)
         if isinstance(target, str):
             return Failure(item.name, target)
+        audio = self._stored(media.audio)
+        if not len(audio):
+            return Failure(item.name, f"is shorter than a sample at {self.sample_rate} Hz")
         return Sample(
             key=item.key,
-            audio=self._stored(media.audio),
+            audio=audio,
             targets=target,
             label=item.label,
             captions=item.captions,
