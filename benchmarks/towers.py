@@ -91,7 +91,8 @@ def genuine(name: str) -> tuple[list[str], np.ndarray]:
 def read_pairs(file: str) -> list[tuple[str, str]]:
     """Lines ``left = right`` of a table beside this script; comments have an empty right side."""
     lines = (TABLES / file).read_text(encoding="utf-8").splitlines()
-    return [(left, right) for left, _, right in (line.partition(" = ") for line in lines)]
+    parts = ((line, "", "") if line.startswith("#") else line.partition(" = ") for line in lines)
+    return [(left, right) for left, _, right in parts]
 
 
 def phrase_to_class(towers: Towers, tested: bool) -> str:

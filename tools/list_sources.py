@@ -29,7 +29,9 @@ SOUNDS = {
 
 HEAD = """# Sounds that the built-in audio encoder was trained on
 
-Written by `python tools/list_sources.py curated.csv`. Licences are as their publishers state them, shortened; packages of Debian name theirs file by file in `debian/copyright`. None of the sound is part of this project: what ships are weights.
+Written by `python tools/list_sources.py curated.csv`. Licences are as their publishers state them,
+shortened; packages of Debian name theirs file by file in `debian/copyright`. None of the sound is
+part of this project: what ships are weights.
 
 | source | clips | address | licence |
 |---|---|---|---|
