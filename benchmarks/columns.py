@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,22 +15,42 @@ from machine import machine, versions
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.files import atomic_path
 
+DATA = Path(os.environ.get("WAV2CLIP_DATA", Path(__file__).parents[2] / "shared" / "data"))
+CACHE = Path(tempfile.gettempdir()) / "wav2clip-benchmarks"
+
 Result = dict[str, Any]
 """What was measured of one model, as it stands in its file."""
 
 
-def about(benchmark: str, model: Wav2CLIP, title: str | None) -> Result:
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options that every benchmark with results of this kind has."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--model", default="builtin", help="name or path")
+    made.add_argument("--data", type=Path, default=DATA)
+    made.add_argument("--cache", type=Path, default=CACHE, help="keeps the embeddings")
+    made.add_argument("--title", help="heads the column of a page")
+    made.add_argument("--note", default="", help="what a reader of the column should know")
+    made.add_argument("--json", type=Path, help="file for the result")
+    made.add_argument("--write", type=Path, help="write this page of RESULTS; measure nothing")
+    made.add_argument("results", type=Path, nargs="*", help="files that --json wrote")
+    return made
+
+
+def about(benchmark: str, model: Wav2CLIP, options: argparse.Namespace) -> Result:
     """The head of a result: what was measured, of which model, where and when.
 
     Args:
         benchmark: its name, so that no page takes another's results.
         model: a checkpoint in a folder is called by the folder's name alone.
-        title: heads the column; by default the model and its fingerprint.
+        options: ``title`` heads the column, by default the model and its fingerprint.
     """
     name = Path(model.name).name
     return {
         "benchmark": benchmark,
-        "title": title or f"{name} {model.fingerprint}",
+        "title": options.title or f"{name} {model.fingerprint}",
+        "note": options.note,
         "model": name,
         "fingerprint": model.fingerprint,
         "sample_rate": model.sample_rate,
@@ -87,6 +110,6 @@ def sources(results: Sequence[Result]) -> str:
     return "\n".join(
         f"- {each['title']}: `{each['model']}` {each['fingerprint']}, "
         f"{each['sample_rate'] / 1000:g} kHz; {each['date']}, {each['machine']}; "
-        f"{each['versions']}."
+        f"{each['versions']}. {each['note']}".rstrip()
         for each in results
     )

@@ -18,7 +18,6 @@ The library is kept in ``--cache`` under the model's fingerprint: a second run t
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -38,8 +37,6 @@ from wav2clip.library.space import mean_digest
 CUTOFFS = (5, 10)
 SIMILAR = 500
 SEED = 0
-DATA = Path(os.environ.get("WAV2CLIP_DATA", Path(__file__).parents[2] / "shared" / "data"))
-CACHE = Path(tempfile.gettempdir()) / "wav2clip-benchmarks"
 
 err = Console(stderr=True)
 
@@ -209,16 +206,16 @@ def ask_similar(collections: Collections) -> dict[str, list[Row]]:
     return found
 
 
-def measure(model: Wav2CLIP, data: Path, cache: Path, title: str | None) -> columns.Result:
+def measure(model: Wav2CLIP, options: argparse.Namespace) -> columns.Result:
     """Ask everything."""
-    collections = opened(model, data, cache)
+    collections = opened(model, options.data, options.cache)
     sets = {"phrases": ask_phrases(collections)}
-    for source, found in ask_pictures(collections, data).items():
+    for source, found in ask_pictures(collections, options.data).items():
         sets[f"pictures, {source}"] = found
     for collection, found in ask_similar(collections).items():
         sets[f"similar, {collection}"] = found
     return {
-        **columns.about("relevance", model, title),
+        **columns.about("relevance", model, options),
         "clips": len(collections.every),
         "sets": {name: [asdict(row) for row in found] for name, found in sets.items()},
     }
@@ -315,21 +312,11 @@ def page(results: Sequence[columns.Result]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default="builtin", help="name or path")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--cache", type=Path, default=CACHE, help="keeps the library")
-    parser.add_argument("--title", help="heads the column of a page")
-    parser.add_argument("--json", type=Path, help="file for the result")
-    parser.add_argument("--write", type=Path, help="write this page of RESULTS; measure nothing")
-    parser.add_argument("results", type=Path, nargs="*", help="files that --json wrote")
-    options = parser.parse_args()
+    options = columns.parser(__doc__).parse_args()
     if options.write:
         columns.save(options.write, page(columns.read(options.results, "relevance")))
         return
-    result = measure(load(options.model), options.data, options.cache, options.title)
+    result = measure(load(options.model), options)
     if options.json:
         columns.save(options.json, columns.as_json(result))
     print(overview([result]), empty_phrases(result), sep="\n\n")

@@ -31,7 +31,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import columns
-from relevance import CACHE, DATA
 from relevance_sets import rows
 from wav2clip import Wav2CLIP, load
 from wav2clip.audio.io import Samples, downmix, resample
@@ -233,7 +232,7 @@ def measured(model: Wav2CLIP, clips: Collection, cache: Path, with_probe: bool) 
 def measure(model: Wav2CLIP, options: argparse.Namespace) -> columns.Result:
     """Both collections; the probe on ESC-50, whose clips are enough to train one."""
     return {
-        **columns.about("robustness", model, options.title),
+        **columns.about("robustness", model, options),
         "collections": {
             clips.name: measured(
                 model, clips, options.cache, options.probe and clips.name == "esc50"
@@ -322,18 +321,9 @@ def folds_in(text: str) -> tuple[int, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default="builtin", help="name or path")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--cache", type=Path, default=CACHE, help="keeps the embeddings")
+    parser = columns.parser(__doc__)
     parser.add_argument("--folds", type=folds_in, default=FOLDS, help="of ESC-50, such as 1,4")
     parser.add_argument("--probe", action="store_true", help="a linear probe as well")
-    parser.add_argument("--title", help="heads the column of a page")
-    parser.add_argument("--json", type=Path, help="file for the result")
-    parser.add_argument("--write", type=Path, help="write this page of RESULTS; measure nothing")
-    parser.add_argument("results", type=Path, nargs="*", help="files that --json wrote")
     options = parser.parse_args()
     if options.write:
         columns.save(options.write, page(columns.read(options.results, "robustness")))

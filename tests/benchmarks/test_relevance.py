@@ -172,7 +172,7 @@ def test_a_page_has_a_column_for_each_result(
             for few in [relevance.scored("a lion", hits, 1, 400)]
         }
         head = {"benchmark": "relevance", "title": f"model {number}", "model": "builtin"}
-        about = {"fingerprint": "0", "sample_rate": 32_000, "date": "", "machine": ""}
+        about = {"fingerprint": "0", "sample_rate": 32_000, "date": "", "machine": "", "note": ""}
         result = {**head, **about, "versions": "", "clips": 400, "sets": asked}
         files.append(tmp_path / f"{number}.json")
         columns.save(files[-1], columns.as_json(result))
