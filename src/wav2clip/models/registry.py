@@ -50,7 +50,7 @@ MODELS = {
         Model(
             name="builtin",
             summary="audio, text and image towers in the space of CLIP ViT-B/32; no download",
-            licence="see docs/model-card-builtin.md",
+            licence="CC-BY-SA-4.0",
             url=None,
             filename="builtin/audio",
         ),
