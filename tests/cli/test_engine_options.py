@@ -23,7 +23,7 @@ app = typer.Typer()
 for command in (classify, embed, index, search):
     app.command()(command)
 
-COARSE = {"onnx-int8": ("--engine", "onnx-int8"), "bfloat16": ("--precision", "bfloat16")}
+COARSE = {"bfloat16": ("--precision", "bfloat16")}
 
 
 def run(*arguments: object) -> Result:

@@ -15,6 +15,8 @@ from wav2clip.models import onnx_graph
 from wav2clip.models.checkpoint import AudioConfig, Checkpoint
 from wav2clip.models.encoder import EncoderConfig
 from wav2clip.models.frontend import Frontend
+from wav2clip.models.mel import MelConfig, MelFrontend
+from wav2clip.models.mobilenet import MobileNetConfig
 from wav2clip.models.network import AudioNetwork
 from wav2clip.models.onnx_graph import activation_ranges, build_onnx, open_session
 
@@ -60,6 +62,22 @@ def test_front_end_inside(checkpoint: Checkpoint, samples: int) -> None:
     )
     frontend = Frontend()
     expected = checkpoint.network(frontend.standardize(frontend(waves), "recording"))
+    np.testing.assert_allclose(output, expected.numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("peak", [None, 0.7])
+@pytest.mark.parametrize("samples", [514, 5_000, 64_000])
+def test_mel_front_end_inside(samples: int, peak: float | None) -> None:
+    torch.manual_seed(0)
+    front, encoder = MelConfig(peak=peak), MobileNetConfig(width=0.2, hidden=16, classes=9)
+    network = AudioNetwork(encoder).eval().requires_grad_(False)
+    graph = build_onnx(network, AudioConfig(front, encoder), frontend=True)
+    waves = torch.randn(2, samples, generator=torch.Generator().manual_seed(samples)) * 0.1
+    waves[1] *= 0.01
+    (output,) = open_session(graph.SerializeToString()).run(
+        ["embedding"], {"waveform": waves.numpy()}
+    )
+    expected = network(MelFrontend(front)(waves))
     np.testing.assert_allclose(output, expected.numpy(), rtol=1e-3, atol=1e-4)
 
 

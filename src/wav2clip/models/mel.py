@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-_QUIETEST = 1e-5
+QUIETEST = 1e-5
 """Peaks below this (-100 dB) are not worth making louder: they are rounding noise."""
 
 
@@ -82,7 +82,7 @@ class MelFrontend(nn.Module):
         config = self.config
         if config.peak is not None:
             loudest = wave.abs().amax(dim=-1, keepdim=True)
-            wave = wave * (config.peak / (loudest + _QUIETEST))
+            wave = wave * (config.peak / (loudest + QUIETEST))
         missing = config.min_samples - wave.shape[-1]
         if missing > 0:
             wave = nn.functional.pad(wave, (0, missing))

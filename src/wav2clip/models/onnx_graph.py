@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from wav2clip import __version__
 from wav2clip.errors import InputError, MissingExtraError
 from wav2clip.models.encoder import BasicBlock, ResNet
-from wav2clip.models.frontend import FrontendConfig
+from wav2clip.models.mel import QUIETEST, MelConfig, mel_filters
 from wav2clip.models.mobilenet import (
     ClassProjection,
     ConvNorm,
@@ -71,8 +71,7 @@ def build_onnx(
         config: goes into the metadata, with the fingerprint, as JSON.
         frontend: whether the input is ``waveform`` (batch, samples), in [-1, 1] at the model's
             rate, at least ``min_samples`` long, and every row is standardised alone; otherwise it
-            is ``spectrogram`` (batch, bins, frames), as the front end gives it. For the published
-            architecture alone.
+            is ``spectrogram`` (batch, bins, frames), as the front end gives it.
         ranges: of :func:`activation_ranges`, for 8-bit convolutions; None for float32. For the
             published architecture alone.
         fingerprint: of the checkpoint.
@@ -82,13 +81,11 @@ def build_onnx(
         ``feature_map`` (batch, planes, rows, columns). A runtime computes what is asked for.
 
     Raises:
-        InputError: ``frontend`` or ``ranges`` for another architecture.
+        InputError: ``ranges`` for another architecture.
         MissingExtraError: ONNX is not installed.
     """
-    if isinstance(network.audio_encoder, MobileNet) and (frontend or ranges is not None):
-        raise InputError(
-            "graphs with the front end inside, or with 8 bits, are for the published architecture"
-        )
+    if isinstance(network.audio_encoder, MobileNet) and ranges is not None:
+        raise InputError("graphs with 8 bits are for the published architecture")
     graph = _Graph(network, ranges)
     if frontend:
         graph.add_frontend(config)
@@ -266,23 +263,11 @@ class _Graph:
         The Fourier transform is a convolution with windowed cosines and sines.
         """
         front = config.frontend
-        assert isinstance(front, FrontendConfig)
-        edge, bins = front.n_fft // 2, front.bins
+        if isinstance(front, MelConfig):
+            self._mel(front)
+            return
         window = torch.hann_window(front.n_fft, dtype=torch.float64).numpy()
-        angle = 2 * np.pi / front.n_fft * np.outer(np.arange(bins), np.arange(front.n_fft))
-        kernel = np.concatenate([np.cos(angle), np.sin(angle)]) * window
-        axes = np.array([1])
-        x = self.node(
-            "Pad", WAVEFORM, self.constant("edge", np.array([0, edge, 0, edge])), mode="reflect"
-        )
-        x = self.node("Unsqueeze", x, self.constant("one_channel", axes))
-        kernel = kernel[:, None].astype(np.float32)
-        x = self.node("Conv", x, self.constant("fourier", kernel), strides=[front.hop_length])
-        x = self.node("Mul", x, x)
-        halves = [f"{x}_real", f"{x}_imaginary"]
-        sizes = self.constant("halves", np.array([bins, bins]))
-        self._nodes.append(self._onnx.helper.make_node("Split", [x, sizes], halves, axis=1))
-        power = self.node("Add", *halves)
+        power = self._power(WAVEFORM, front.n_fft, front.hop_length, window)
         offset = self.constant("log_offset", np.float32(front.log_offset))
         x = self.node("Log", self.node("Add", power, offset))
         centred = self.node("Sub", x, self.node("ReduceMean", x, axes=[1, 2], keepdims=1))
@@ -292,6 +277,46 @@ class _Graph:
         deviation = self.node("Sqrt", self.node("Div", squares, less))
         offset = self.constant("std_offset", np.float32(front.std_offset))
         self.node("Div", centred, self.node("Add", deviation, offset), name=SPECTROGRAM)
+
+    def _power(self, wave: str, n_fft: int, hop: int, window: Array) -> str:
+        """Power spectrogram (batch, n_fft // 2 + 1, frames) of (batch, samples), centred."""
+        edge, bins = n_fft // 2, n_fft // 2 + 1
+        angle = 2 * np.pi / n_fft * np.outer(np.arange(bins), np.arange(n_fft))
+        kernel = (np.concatenate([np.cos(angle), np.sin(angle)]) * window)[:, None]
+        x = self.node(
+            "Pad", wave, self.constant("edge", np.array([0, edge, 0, edge])), mode="reflect"
+        )
+        x = self.node("Unsqueeze", x, self.constant("one_channel", np.array([1])))
+        fourier = self.constant("fourier", kernel.astype(np.float32))
+        x = self.node("Conv", x, fourier, strides=[hop])
+        x = self.node("Mul", x, x)
+        halves = [f"{x}_real", f"{x}_imaginary"]
+        sizes = self.constant("halves", np.array([bins, bins]))
+        self._nodes.append(self._onnx.helper.make_node("Split", [x, sizes], halves, axis=1))
+        return self.node("Add", *halves)
+
+    def _mel(self, front: MelConfig) -> None:
+        """From ``waveform`` to ``spectrogram``: see :class:`wav2clip.models.mel.MelFrontend`."""
+
+        def number(name: str, value: float) -> str:
+            return self.constant(name, np.float32(value))
+
+        x = WAVEFORM
+        if front.peak is not None:
+            loudest = self.node("ReduceMax", self.node("Abs", x), axes=[1], keepdims=1)
+            loudest = self.node("Add", loudest, number("quietest", QUIETEST))
+            x = self.node("Mul", x, self.node("Div", number("peak", front.peak), loudest))
+        x = self.node("Unsqueeze", x, self.constant("one_channel", np.array([1])))
+        emphasis = np.array([[[-front.pre_emphasis, 1.0]]], np.float32)
+        x = self.node("Conv", x, self.constant("emphasis", emphasis))
+        x = self.node("Squeeze", x, self.constant("one_channel", np.array([1])))
+        around = (front.n_fft - front.window_length) // 2
+        window = torch.hann_window(front.window_length, periodic=False, dtype=torch.float64).numpy()
+        power = self._power(x, front.n_fft, front.hop_length, np.pad(window, around))
+        x = self.node("MatMul", self.constant("filters", mel_filters(front).numpy()), power)
+        x = self.node("Log", self.node("Add", x, number("log_offset", front.log_offset)))
+        x = self.node("Add", x, number("shift", front.shift))
+        self.node("Div", x, number("scale", front.scale), name=SPECTROGRAM)
 
     def node(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         """Add a node with one output."""
