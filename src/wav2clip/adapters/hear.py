@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wav2clip.audio.io import resample
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import InputError
 from wav2clip.models import registry
@@ -20,6 +21,9 @@ from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
 WINDOW_SECONDS = 0.5
 """Length of the window around a timestamp: the shortest that fills a cell of the network, which are
 32 columns of 22 ms apart with a reach beyond."""
+
+RATES = (16_000, 22_050, 44_100, 48_000)
+"""Hz at which HEAR offers sound."""
 
 HOP_SECONDS = 0.05
 """Between timestamps; HEAR asks for at most 50 ms, the tolerance of its transcription task."""
@@ -36,7 +40,9 @@ class HearModel(nn.Module):
 
     def __init__(self, checkpoint: Checkpoint, name: str) -> None:
         super().__init__()
-        self.sample_rate = checkpoint.config.frontend.sample_rate
+        own = checkpoint.config.frontend.sample_rate
+        # HEAR offers sound at these rates alone; what has another is resampled.
+        self.sample_rate = own if own in RATES else min(rate for rate in RATES if rate > own)
         self.scene_embedding_size = self.timestamp_embedding_size = (
             checkpoint.config.encoder.dimension
         )
@@ -96,15 +102,16 @@ def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, T
         Embeddings (n, t, timestamp_embedding_size) float32 and timestamps (n, t) float32 in
         milliseconds: the centres of the windows, from 0 to at most the length.
     """
-    waves = _waves(audio)
-    length, hop = (int(s * model.sample_rate) for s in (WINDOW_SECONDS, HOP_SECONDS))
+    rate = model.wav2clip.sample_rate
+    waves = np.stack([resample(wave, model.sample_rate, rate) for wave in _waves(audio)])
+    length, hop = (int(s * rate) for s in (WINDOW_SECONDS, HOP_SECONDS))
     before = length // 2
     count = 1 + waves.shape[1] // hop
     after = (count - 1) * hop + length - before - waves.shape[1]
     padded = np.pad(waves, ((0, 0), (before, after)), mode="symmetric")
     frames = model.wav2clip.embed_frame_batch(padded, length, hop)
     # The hop in whole samples is what the windows move by, so long recordings do not drift.
-    milliseconds = np.arange(count) * (1000.0 * hop / model.sample_rate)
+    milliseconds = np.arange(count) * (1000.0 * hop / rate)
     timestamps = np.tile(milliseconds.astype(np.float32), (len(waves), 1))
     return _like(frames.swapaxes(1, 2), model), _like(timestamps, model)
 
