@@ -28,6 +28,18 @@ _UNKNOWN_FRAMES = 2**62
 """Where a header does not tell the length, libsndfile reports 2**63 - 1 frames."""
 
 
+class _OnwardOnly(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
+    """A file of which one block is read after the other.
+
+    Where it can, soundfile seeks after each block to where it is anyway, which takes time, decodes
+    the first milliseconds of Opus anew, and fails in DWVW.
+    """
+
+    def seekable(self) -> bool:
+        """Say no, so that nobody seeks unasked."""
+        return False
+
+
 def open_sndfile(file: BinaryIO, header: Header) -> Decoder:
     """Decode a file from its present position.
 
@@ -35,10 +47,12 @@ def open_sndfile(file: BinaryIO, header: Header) -> Decoder:
         UnreadableError: libsndfile does not read it.
     """
     try:
-        sound = soundfile.SoundFile(_handle(file), closefd=False)
+        sound = _OnwardOnly(_handle(file), closefd=False)
     except soundfile.LibsndfileError as error:
         raise UnreadableError(str(error.error_string).rstrip(".")) from error
     container = header.container or sound.format.lower()
+    if container == "ogg":
+        sound.seek(0)  # else libsndfile leaves Opus some milliseconds off its beginning
     track = Track(sound.samplerate, sound.channels, container, sound.subtype.lower(), SNDFILE)
     decoder = Decoder(track, warnings=[header.warning][: bool(header.warning)], whole=header.whole)
     decoder.blocks = _blocks(sound, header, decoder)
