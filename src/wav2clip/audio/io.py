@@ -278,9 +278,12 @@ class _Mixing:
     def __call__(self, frames: Samples) -> Samples:
         mono = downmix(frames)
         if frames.shape[1] > 1:
-            flat = frames.ravel(order="K")
-            self.before += float(np.vdot(flat, flat)) / frames.shape[1]
-            self.after += float(np.vdot(mono, mono))
+            before = after = float(np.vdot(mono, mono))
+            if after < _CANCELLED * len(mono):  # of louder ones no more can be lost than that
+                flat = frames.ravel(order="K")
+                before = float(np.vdot(flat, flat)) / frames.shape[1]
+            self.before += before
+            self.after += after
         return mono
 
     @property
