@@ -114,15 +114,16 @@ def test_files_are_decoded_while_an_accelerator_works(
     model = Accelerated(load_checkpoint(small_checkpoint))
     model.go, model.callers = Event(), set()
     decoded: list[int] = []
-    fetch = bulk._Sound.fetch
+    decode = bulk._decode
 
-    def counted(sound: bulk._Sound) -> None:
-        fetch(sound)
+    def counted(path: Path, rate: int) -> Any:
+        result = decode(path, rate)
         decoded.append(get_ident())
         if len(decoded) == 24:
             model.go.set()
+        return result
 
-    monkeypatch.setattr(bulk._Sound, "fetch", counted)
+    monkeypatch.setattr(bulk, "_decode", counted)
     path = folder / "001.wav"
     results = list(embed_files(model, [path] * 24, workers=1))
     assert len(results) == 24
