@@ -17,7 +17,7 @@ from wav2clip.models.onnx_graph import build_onnx, open_session
 CONFIGS: dict[str, NetworkConfig] = {
     "resnet18": EncoderConfig(planes=(16, 24, 32, 48)),
     "resnet18 without projection": EncoderConfig(planes=(16, 24, 32, 48), projection=None),
-    "mobilenet": MobileNetConfig(width=0.2, hidden=16, classes=9, projection=24),
+    "mobilenet": MobileNetConfig(width=0.2, hidden=16, classes=9, power=0.5, projection=24),
     "mobilenet without projection": MobileNetConfig(width=0.2, projection=None),
 }
 

@@ -58,6 +58,7 @@ class MobileNetConfig:
         width: factor on the channels of MobileNetV3-Large, which are rounded to multiples of 8.
         hidden: width of the projection's hidden layer.
         classes: number of classes whose probabilities the projection passes through.
+        power: exponent of these probabilities; below 1 lifts classes that are heard faintly.
         projection: size of an embedding, or None for an encoder without a projection, whose output
             is the embedding.
         dropout: probability inside the projection while training.
@@ -66,6 +67,7 @@ class MobileNetConfig:
     width: float = 0.4
     hidden: int = 512
     classes: int = 527
+    power: float = 1.0
     projection: int | None = 512
     dropout: float = 0.2
 
@@ -197,7 +199,7 @@ def classifier(config: MobileNetConfig) -> nn.Sequential:
 
 
 class ClassProjection(nn.Module):
-    """Features to class probabilities, and these to a weighted sum of the classes' embeddings.
+    """Features to powers of class probabilities, and these to a weighted sum of embeddings.
 
     With the head of a tagger and the text embeddings of its classes' names it is the mapping of a
     tagger into the space of text, from which training starts
@@ -208,6 +210,7 @@ class ClassProjection(nn.Module):
         super().__init__()
         self.classifier = classifier(config)
         self.names = nn.Linear(config.classes, config.dimension, bias=False)
+        self.power = config.power
 
     def logits(self, features: Tensor) -> Tensor:
         """Class logits (batch, classes); their sigmoid is a probability for each class."""
@@ -215,5 +218,7 @@ class ClassProjection(nn.Module):
         return logits
 
     def forward(self, features: Tensor) -> Tensor:
-        embedding: Tensor = self.names(self.logits(features).sigmoid())
+        # As a power of the logarithm, so that gradients are finite where a probability is 0.
+        powers = (self.power * nn.functional.logsigmoid(self.logits(features))).exp()
+        embedding: Tensor = self.names(powers)
         return embedding

@@ -391,7 +391,10 @@ class _Graph:
         elif isinstance(transform, ClassProjection):
             x = self._linear(features, "projection.0", transform.classifier[0])
             x = self._linear(self.node("HardSwish", x), "projection.1", transform.classifier[3])
-            self._linear(self.node("Sigmoid", x), "projection.2", transform.names, EMBEDDING)
+            x = self.node("Sigmoid", x)
+            if transform.power != 1:
+                x = self.node("Pow", x, self.constant("power", np.float32(transform.power)))
+            self._linear(x, "projection.2", transform.names, EMBEDDING)
         else:
             x = self._linear(features, "projection.0", transform.sequential[0])
             self._linear(self.node("Relu", x), "projection.1", transform.sequential[3], EMBEDDING)

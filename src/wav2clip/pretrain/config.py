@@ -32,7 +32,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-_OF_ONE = {"resnet18": ("planes", "blocks"), "mobilenet": ("width", "hidden", "classes")}
+_OF_ONE = {"resnet18": ("planes", "blocks"), "mobilenet": ("width", "hidden", "classes", "power")}
 """Settings that one architecture alone has."""
 
 
@@ -42,7 +42,7 @@ class NetworkSettings(Section):
     Attributes:
         architecture: it also decides the front end and its sample rate.
         planes, blocks: of ``resnet18``, see :class:`wav2clip.models.encoder.EncoderConfig`.
-        width, hidden, classes: of ``mobilenet``, see
+        width, hidden, classes, power: of ``mobilenet``, see
             :class:`wav2clip.models.mobilenet.MobileNetConfig`.
         projection, dropout: of both.
         init: what the weights start from: the folder of a checkpoint, or a tagger by name or path,
@@ -60,6 +60,7 @@ class NetworkSettings(Section):
     width: Positive = 0.4
     hidden: Count = 512
     classes: Count = 527
+    power: Positive = 1.0
     projection: Count | None = 512
     dropout: Share = 0.1
     init: str | None = None
