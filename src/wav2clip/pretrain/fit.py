@@ -46,6 +46,7 @@ from wav2clip.pretrain.data import (
 )
 from wav2clip.pretrain.metrics import fitted_scale
 from wav2clip.pretrain.module import PretrainModule
+from wav2clip.pretrain.precision import ProvePrecision
 from wav2clip.pretrain.shards import disk_errors
 
 CONFIG, METRICS, MODEL = "config.yaml", "metrics.jsonl", "model"
@@ -93,7 +94,8 @@ def fit(
 
     Raises:
         DataError: shards missing, damaged or unfit; folder not writable; disk full.
-        TrainingError: the loss became NaN, or the run cannot be resumed as asked.
+        TrainingError: the loss became NaN, the run cannot be resumed as asked, or its precision
+            computes wrong on this machine.
     """
     out = Path(out)
     checkpoint = _prepare_folder(config, out, resume)
@@ -331,6 +333,8 @@ def _trainer(config: FitConfig, out: Path, callbacks: list[Callback]) -> pl.Trai
         LearningRateMonitor("epoch"),
         *callbacks,
     ]
+    if run.precision != "32-true":
+        callbacks.append(ProvePrecision())
     if run.stop_after is not None:
         callbacks.append(
             EarlyStopping(
