@@ -278,6 +278,15 @@ def test_what_another_file_left_behind_costs_nothing(
     assert not children(hostile_readers) & before, "it should have crashed"
 
 
+def test_a_process_that_was_killed_while_idle_costs_nothing(tmp_path: Path) -> None:
+    with Readers(1) as readers:
+        for _ in range(2):  # not yet started, and used before
+            readers.start(1)
+            for process in children(readers):
+                os.kill(process, signal.SIGKILL)
+            assert readers.load_audio(good(tmp_path)).seconds == 1.0
+
+
 def test_leaving_early_leaves_nothing_behind(tmp_path: Path) -> None:
     path = good(tmp_path, seconds=120.0)
     with Readers(1) as readers:

@@ -152,7 +152,8 @@ class Wav2CLIP:
         """Embed one recording: path, bytes or binary file object of any audio or video container.
 
         A recording of any length takes bounded memory. Longer ones than :data:`WHOLE_SECONDS` are
-        decoded twice, once for the statistics of their spectrogram.
+        decoded twice, once for the statistics of their spectrogram. It is read in this process; see
+        :func:`wav2clip.embedding.bulk.embed_files` for files that may crash a decoder.
 
         Returns:
             (dimension,) float32.

@@ -77,7 +77,7 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Here:
-    """Threads of this process that decode, and one network."""
+    """This machine: processes that decode, and one network."""
 
     model: Wav2CLIP
     workers: int | None = None

@@ -210,7 +210,7 @@ class Readers:
                         yield kind, content
             except _LostError as lost:
                 self._end(child)
-                if child.asked == 1 or child.stopped:
+                if fresh or child.stopped or child.read_nothing_else:
                     raise fault(f"{name}: {lost}") from None
                 fresh = True
                 continue
@@ -283,12 +283,13 @@ class _Child:
 
     Attributes:
         asked: files that it was asked to read.
+        ready: whether it has started.
         stopped: whether it was ended for reasons of our own.
     """
 
     def __init__(self, seconds: float) -> None:
-        self.asked, self.stopped = 0, False
-        self._seconds, self._ready, self._late = seconds, False, False
+        self.asked, self.ready, self.stopped = 0, False, False
+        self._seconds, self._late = seconds, False
         self._waiting, self._waited = False, 0.0
         self._ended = Lock()
         path = [entry for entry in sys.path if entry]
@@ -303,6 +304,11 @@ class _Child:
         )
         _widen(self._process.stdout)
 
+    @property
+    def read_nothing_else(self) -> bool:
+        """Whether it has lived for one file alone, which is to blame for what happened."""
+        return self.ready and self.asked == 1
+
     def ask(self, request: bytes) -> Iterator[_Frame]:
         """The frames of its answer.
 
@@ -311,9 +317,9 @@ class _Child:
         """
         self.asked += 1
         try:
-            if not self._ready:
+            if not self.ready:
                 self._receive()
-                self._ready = True
+                self.ready = True
             assert self._process.stdin is not None
             self._process.stdin.write(request + b"\n")
             self._process.stdin.flush()
@@ -335,7 +341,7 @@ class _Child:
         if not self._waiting:
             return
         self._waited += seconds
-        if self._waited > (self._seconds if self._ready else max(self._seconds, _START_SECONDS)):
+        if self._waited > (self._seconds if self.ready else max(self._seconds, _START_SECONDS)):
             self._late = True
             self._process.kill()
 
@@ -394,7 +400,7 @@ class _Child:
         code = self._process.wait()
         if self.stopped:
             return "reading it was interrupted"
-        if not self._ready:
+        if not self.ready:
             return "the process that was to read it did not start; try `wav2clip doctor`"
         if self._late:
             return (
