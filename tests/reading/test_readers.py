@@ -287,6 +287,23 @@ def test_a_process_that_was_killed_while_idle_costs_nothing(tmp_path: Path) -> N
             assert readers.load_audio(good(tmp_path)).seconds == 1.0
 
 
+def test_processes_are_kept_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a while, from wherever it is called, unless it was started from something else."""
+    good(tmp_path)
+    with Readers(1) as readers:
+        readers.load_audio(tmp_path / "good.wav")
+        first = children(readers)
+    monkeypatch.chdir(tmp_path)
+    with Readers(1) as readers:
+        assert readers.load_audio("good.wav").seconds == 1.0
+        assert children(readers) == first
+    monkeypatch.setenv("SOMETHING", "else")
+    with Readers(1) as readers:
+        assert readers.load_audio("good.wav").seconds == 1.0
+        assert not children(readers) & first
+    wait_until(lambda: not any(map(alive, first)))
+
+
 def test_leaving_early_leaves_nothing_behind(tmp_path: Path) -> None:
     path = good(tmp_path, seconds=120.0)
     with Readers(1) as readers:

@@ -121,6 +121,8 @@ def _answer(request: Request, out: _Out) -> None:
     what, end = request["what"], wire.END
     told: dict[str, Any] = {}
     try:
+        if request["folder"] is not None:
+            os.chdir(request["folder"])
         for kind, content, columns in _READERS[what](request):
             if kind == wire.END:
                 told = content

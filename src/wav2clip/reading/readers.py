@@ -4,6 +4,9 @@ The processes (:mod:`wav2clip.reading.child`) are started when they are needed a
 after the other. What they decode comes through a pipe, so that memory does not grow with the length
 of a recording, and decoding leaves the interpreter's lock to others.
 
+Those that are left over when the work is done are kept for some seconds, for the next that
+begins: to start one takes half a second.
+
 A process that dies is replaced. Where it had read other files before, one of them may have left it
 damaged: the file is tried again in a new process, and blamed if that dies too.
 """
@@ -17,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from threading import Event, Lock, RLock, Thread
+from threading import Event, Lock, RLock, Thread, Timer
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -40,6 +43,8 @@ SECONDS_VARIABLE = "WAV2CLIP_READ_SECONDS"
 
 _START_SECONDS = 300.0
 """The same while a process starts, which says nothing about a file."""
+
+_KEPT_SECONDS = 20.0
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from wav2clip.reading.child import main; main()"
 _BUFFER = 2**17
@@ -107,18 +112,20 @@ class Readers:
                 self._idle.append(child)
 
     def stop(self) -> None:
-        """End all processes; files that are being read fail. Others start when they are needed."""
+        """Files that are being read fail, and their processes end. Others start when needed."""
         with self._lock:
-            idle, self._idle = self._idle, []
-            for child in self._all:
+            for child in self._all.difference(self._idle):
                 child.stop()
-        for child in idle:
-            self._end(child)
 
     def close(self) -> None:
-        """End all processes, and the watch over them."""
+        """The same for good; processes that nobody uses are there for other readers for a while."""
         self._closed.set()
         self.stop()
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._all.difference_update(idle)
+        for child in idle:
+            _SPARE.put(child)
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -197,7 +204,9 @@ class Readers:
         """The frames of an answer up to the last, through whatever happens to the process."""
         fault = getattr(errors, wire.FAULTS[what])
         name, given, fresh = display(path), 0, False
-        request = json.dumps({"what": what, "path": os.fsdecode(path), **options}).encode()
+        path = os.fsdecode(path)
+        folder = None if os.path.isabs(path) else os.getcwd()  # a process may be older than that
+        request = json.dumps({"what": what, "path": path, "folder": folder, **options}).encode()
         while True:
             child = self._take(fresh)
             last: dict[str, Any] | None = None
@@ -230,10 +239,11 @@ class Readers:
                 raise AudioError("reading has ended")
             if self._idle and not fresh:
                 return self._idle.pop()
-        return self._new()
+        return self._new(fresh)
 
-    def _new(self) -> _Child:
-        child = _Child(self.seconds)
+    def _new(self, fresh: bool = False) -> _Child:
+        child = (None if fresh else _SPARE.take()) or _Child()
+        child.seconds = self.seconds
         with self._lock:
             self._all.add(child)
             watching, self._watching = self._watching, True
@@ -243,10 +253,8 @@ class Readers:
 
     def _give_back(self, child: _Child, worn: bool) -> None:
         with self._lock:
-            if (
-                not (worn or child.stopped or self._closed.is_set())
-                and len(self._idle) < self.count
-            ):
+            of_use = not (worn or child.stopped or self._closed.is_set())
+            if of_use and len(self._idle) < self.count:
                 self._idle.append(child)
                 return
         self._end(child)
@@ -282,17 +290,20 @@ class _Child:
     """A process that reads one file at a time.
 
     Attributes:
+        seconds: how long it may give nothing.
+        origin: what it was started from; another one would be another process.
         asked: files that it was asked to read.
         ready: whether it has started.
         stopped: whether it was ended for reasons of our own.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self) -> None:
+        self.seconds, self.origin = SECONDS, _origin()
         self.asked, self.ready, self.stopped = 0, False, False
-        self._seconds, self._late = seconds, False
+        self._late = False
         self._waiting, self._waited = False, 0.0
-        self._ended = Lock()
-        path = [entry for entry in sys.path if entry]
+        self._ended, self._owner = Lock(), os.getpid()
+        path, environment = self.origin
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-c", _START, *path],
@@ -300,7 +311,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if sys.flags.dev_mode else subprocess.DEVNULL,
-            env={**os.environ, **threads, "MALLOC_ARENA_MAX": "2"},
+            env={**environment, **threads, "MALLOC_ARENA_MAX": "2"},
         )
         _widen(self._process.stdout)
 
@@ -341,7 +352,7 @@ class _Child:
         if not self._waiting:
             return
         self._waited += seconds
-        if self._waited > (self._seconds if self.ready else max(self._seconds, _START_SECONDS)):
+        if self._waited > (self.seconds if self.ready else max(self.seconds, _START_SECONDS)):
             self._late = True
             self._process.kill()
 
@@ -352,7 +363,7 @@ class _Child:
 
     def end(self) -> None:
         """End it and clear up, once; for whoever has it to themselves."""
-        if not self._ended.acquire(blocking=False):
+        if not self._ended.acquire(blocking=False) or os.getpid() != self._owner:
             return
         self._process.kill()
         self._process.wait()
@@ -404,7 +415,7 @@ class _Child:
             return "the process that was to read it did not start; try `wav2clip doctor`"
         if self._late:
             return (
-                f"the decoder gave nothing for {self._seconds:g} s and was stopped; where the disk "
+                f"the decoder gave nothing for {self.seconds:g} s and was stopped; where the disk "
                 f"is that slow, set {SECONDS_VARIABLE} to more seconds"
             )
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -438,6 +449,56 @@ def _seconds() -> float:
     if not 0 < seconds < float("inf"):
         raise InputError(f"{SECONDS_VARIABLE} is {given!r}, expected seconds, such as 60")
     return seconds
+
+
+def _origin() -> tuple[list[str], dict[str, str]]:
+    """Where modules are found, without the working directory, and the environment."""
+    return [entry for entry in sys.path if entry], dict(os.environ)
+
+
+class _Spare:
+    """Processes that nobody needs at the moment; each ends when nobody did for some seconds."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._children: list[_Child] = []
+
+    def put(self, child: _Child) -> None:
+        with self._lock:
+            self._children.append(child)
+            count = len(self._children) - (os.cpu_count() or 1)
+            oldest = self._children[: max(0, count)]
+            del self._children[: len(oldest)]
+        for each in oldest:
+            each.end()
+        timer = Timer(_KEPT_SECONDS, self._expire, [child])
+        timer.daemon = True
+        timer.start()
+
+    def take(self) -> _Child | None:
+        origin = _origin()
+        with self._lock:
+            fitting = [child for child in self._children if child.origin == origin]
+            if not fitting:
+                return None
+            self._children.remove(fitting[-1])
+            return fitting[-1]
+
+    def forget(self) -> None:
+        """In a process that was forked: they belong to another."""
+        self.__init__()  # type: ignore[misc]
+
+    def _expire(self, child: _Child) -> None:
+        with self._lock:
+            if child not in self._children:
+                return
+            self._children.remove(child)
+        child.end()
+
+
+_SPARE = _Spare()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_SPARE.forget)
 
 
 def _widen(pipe: Any) -> None:
