@@ -273,10 +273,12 @@ def test_a_file_that_kills_its_workers_is_blamed_and_costs_no_other(sounds: Path
 
     class Mortal(Worker):
         def __init__(self, ledger: object, deaths: list[str]) -> None:
-            self.model, self._ledger, self._embed = None, ledger, self.embed
+            self.model, self._ledger, self._embed, self._readers = None, ledger, self.embed, None
             self.deaths = deaths
 
-        def embed(self, model: object, paths: Iterator[Path]) -> Iterator[FileEmbedding]:
+        def embed(
+            self, model: object, paths: Iterator[Path], readers: object
+        ) -> Iterator[FileEmbedding]:
             for path in paths:
                 if path.name == "poison.ogg" or (path.name == "unlucky.ogg" and not self.deaths):
                     self.deaths.append(path.name)

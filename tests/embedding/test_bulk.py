@@ -116,12 +116,11 @@ def test_files_are_decoded_while_an_accelerator_works(
     decoded: list[int] = []
     decode = bulk._decode
 
-    def counted(path: Path, rate: int) -> Any:
-        result = decode(path, rate)
+    def counted(*arguments: Any) -> None:
+        decode(*arguments)
         decoded.append(get_ident())
         if len(decoded) == 24:
             model.go.set()
-        return result
 
     monkeypatch.setattr(bulk, "_decode", counted)
     path = folder / "001.wav"

@@ -20,9 +20,10 @@ from wav2clip.embedding import bulk
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import LibraryError
 from wav2clip.library import Library, index
-from wav2clip.library.index import IndexReport
+from wav2clip.library.index import Here, IndexReport
 from wav2clip.library.space import centre
 from wav2clip.library.store import vectors_of
+from wav2clip.reading.readers import InProcess
 
 
 def counts(report: IndexReport) -> dict[str, int]:
@@ -183,14 +184,15 @@ def test_bad_files_are_recorded_and_tried_again_when_they_change(
 def test_permission_is_tried_again_once_given(
     small: Wav2CLIP, unprivileged: None, library: Library, sounds: Path
 ) -> None:
+    here = Here(small, readers=InProcess())  # where tests run as root, nobody may start Python
     (sounds / "0.wav").chmod(0)
     (sounds / "deep").chmod(0)
-    report = library.index(sounds, prune=True)
+    report = library.index(sounds, prune=True, executor=here)
     assert counts(report) == {"added": 3, "failed": 2}
     assert set(report.failures.values()) == {"Permission denied"}
     (sounds / "0.wav").chmod(0o644)
     (sounds / "deep").chmod(0o755)
-    assert counts(library.index(sounds)) == {"added": 3, "unchanged": 3}
+    assert counts(library.index(sounds, executor=here)) == {"added": 3, "unchanged": 3}
     (sounds / "deep").chmod(0)
     assert library.index(sounds, prune=True).pruned == 0, "out of reach is not deleted"
     (sounds / "deep").chmod(0o755)
@@ -201,7 +203,8 @@ def test_a_read_only_folder_of_sounds(
 ) -> None:
     for folder in (sounds, sounds / "deep"):
         folder.chmod(0o555)
-    assert counts(library.index(sounds)) == {"added": 6}
+    here = Here(small, readers=InProcess())
+    assert counts(library.index(sounds, executor=here)) == {"added": 6}
     for folder in (sounds, sounds / "deep"):
         folder.chmod(0o755)
 

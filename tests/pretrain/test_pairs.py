@@ -26,6 +26,7 @@ from wav2clip.pretrain.media import read_media
 from wav2clip.pretrain.pairs import PrepareSettings, prepare
 from wav2clip.pretrain.shards import Sample, iterate, read_manifest
 from wav2clip.pretrain.sources import list_source
+from wav2clip.reading.readers import Readers
 
 RNG = np.random.default_rng(0)
 
@@ -457,7 +458,8 @@ def test_pictures_are_those_of_the_time_when_there_is_sound(tmp_path: Path) -> N
     film = muxed("matroska", Audio("flac", start=8.0), video="mpeg4")
     (folder / "late.mkv").write_bytes(film)
     (item,) = list_source(folder, 0).items
-    media = read_media(item, 10.0, 16_000, 1.0)
+    with Readers(1) as readers:
+        media = read_media(readers, item, 10.0, 16_000, 1.0)
     assert len(media.audio) == pytest.approx(32_000, abs=400)
     # Frame k of 50, five a second, is a grey of 5 k.
     shades = [np.asarray(picture).mean() for picture in media.pictures]

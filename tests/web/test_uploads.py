@@ -17,8 +17,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from web_servers import PATIENT
 
+import hostile
 from media import encode, tone, wav_bytes
 from wav2clip.library import Library
+from wav2clip.reading.readers import Readers
 from wav2clip.web import reading
 from wav2clip.web.app import create_app
 from wav2clip.web.problems import Refusal
@@ -162,22 +164,44 @@ def test_labels_that_are_none(strict: TestClient) -> None:
 def test_decoding_ends_in_time(tmp_path: Path) -> None:
     upload = tmp_path / "upload"
     upload.write_bytes(wav_bytes(tone()))
-    with pytest.raises(Refusal, match="takes longer") as refusal:
-        reading.read(upload, 16_000, 20.0, 0.01)
+    with Readers(1) as readers, pytest.raises(Refusal, match="takes longer") as refusal:
+        reading.read(readers, upload, 16_000, 20.0, 0.001)
     assert refusal.value.status_code == 413
 
 
-def test_a_decoder_that_dies_is_no_loss(
-    strict: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_decoders_that_die_are_no_loss(
+    own_library: tuple[Library, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process apart is replaced by one that crashes as a decoder in C does."""
-    crashing = tmp_path / "python"
-    crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
-    crashing.chmod(0o755)
-    monkeypatch.setattr(reading.sys, "executable", str(crashing))
-    assert send(strict, wav_bytes(tone())) == (415, "no decoder can read the upload")
-    monkeypatch.undo()
-    assert send(strict, wav_bytes(tone()))[0] == 201
+    """An upload, a waveform, a conversion and indexing, each with a file that crashes decoders."""
+    library, folder = own_library
+    for name, value in hostile.environment().items():
+        monkeypatch.setenv(name, value)
+    picture = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(picture, format="PNG")
+    with TestClient(create_app(library, Settings(limits=PATIENT)), LOCAL) as client:
+        for content in (wav_bytes(tone()), picture.getvalue()):
+            bad = hostile.make(tmp_path / "bad", content, "abort").read_bytes()
+            status, what = send(client, bad)
+            assert status == 415 and "crashed (SIGABRT)" in what
+            assert str(tmp_path) not in what
+            assert send(client, content)[0] == 201
+
+        hits = client.get("/api/search", params={"q": "dog"}).json()["hits"]
+        first, second, *_ = {hit["name"]: hit for hit in hits}.values()
+        victim = folder / first["name"]
+        hostile.make(victim, victim.read_bytes(), "segv")
+        refused = client.get(first["waveform"])
+        assert refused.status_code == 415
+        told = refused.json()["detail"]["what"]
+        assert "crashed (SIGSEGV)" in told and str(folder) not in told
+        with pytest.raises(RuntimeError, match="already started"):  # the answer breaks off
+            client.get(first["download"].replace("download=true", "as=wav"))
+        assert client.get(second["download"].replace("download=true", "as=wav")).status_code == 200
+        assert client.get(second["waveform"]).status_code == 200
+
+        report = library.index(folder)
+        assert [path.name for path in report.failures] == [victim.name]
+        assert "SIGSEGV" in report.failures[victim]
 
 
 @pytest.mark.parametrize(

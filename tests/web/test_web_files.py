@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wav2clip.reading.readers import Readers
 from wav2clip.web.media import WavBody, parse_range
 from wav2clip.web.problems import Refusal
 from wav2clip.web.waveform import peaks
@@ -107,6 +110,12 @@ def test_downloads_keep_their_names(client: TestClient, aiff: dict[str, Any]) ->
     )
 
 
+@pytest.fixture(scope="module")
+def readers() -> Iterator[Readers]:
+    with Readers(1) as readers:
+        yield readers
+
+
 @given(
     seconds=st.floats(0.01, 0.3),
     announced=st.floats(0.01, 0.4),
@@ -116,6 +125,7 @@ def test_downloads_keep_their_names(client: TestClient, aiff: dict[str, Any]) ->
 @settings(max_examples=30)
 def test_any_part_of_a_conversion_is_that_part_of_the_whole(
     tmp_path_factory: pytest.TempPathFactory,
+    readers: Readers,
     seconds: float,
     announced: float,
     channels: int,
@@ -126,8 +136,10 @@ def test_any_part_of_a_conversion_is_that_part_of_the_whole(
     noise = np.random.default_rng(0).uniform(-1, 1, (round(seconds * 8_000), channels))
     soundfile.write(path, noise, 8_000, subtype="FLOAT")
 
+    file = SimpleNamespace(path=path, duration=announced, sample_rate=8_000, channels=channels)
+
     def body() -> WavBody:
-        return WavBody(path.open("rb"), announced, 8_000, channels)
+        return WavBody(readers, file, path.open("rb"))
 
     size = body().size
     whole = b"".join(body().read(0, size))

@@ -124,6 +124,11 @@ class AudioStream:
             self.seconds += len(block) / self.sample_rate
             yield block
 
+    def read(self) -> Recording:
+        """All of it, in place of iterating."""
+        samples = np.concatenate(list(self))
+        return Recording(samples, self.sample_rate, self.track, self.warnings, self.whole)
+
     def frames(self, *, on_clock: bool = False) -> Iterator[Samples]:
         """The blocks as the file has them, in place of iterating: (n, channels) at its own rate.
 
@@ -152,9 +157,7 @@ def load_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> Recording:
         AudioError: no such file, no sound in it, not decodable, or NaN or infinity among its
             samples. The message names the file.
     """
-    stream = stream_audio(source, sample_rate)
-    samples = np.concatenate(list(stream))
-    return Recording(samples, sample_rate, stream.track, stream.warnings, stream.whole)
+    return stream_audio(source, sample_rate).read()
 
 
 def stream_audio(source: Source, sample_rate: int = SAMPLE_RATE) -> AudioStream:

@@ -63,28 +63,33 @@ def classify(
     from wav2clip.cli import console
     from wav2clip.embedding.bulk import embed_files, embed_segments
     from wav2clip.files import display, find_recordings
+    from wav2clip.reading.readers import Readers
     from wav2clip.zeroshot import DEFAULT_TEMPLATES, class_weights
 
     names = _labels(labels, labels_file, preset)
     paths, failures, left_out = find_recordings(sources)
     results: dict[Path, list[dict[str, Any]]] = {}
     if paths:
-        loaded = console.load_model(
-            model, device=device, engine=engine, precision=precision, towers=towers
-        )
-        weights = class_weights(loaded.towers, names, _templates(template) or DEFAULT_TEMPLATES)
-        embedded = (
-            embed_files(loaded, paths)
-            if segments is None
-            else embed_segments(loaded, paths, segment_seconds=segments, overlap_seconds=0.0)
-        )
-        with console.progress_bar("classifying", len(paths)) as advance:
-            for result in embedded:
-                advance()
-                if result.error is None:
-                    results[result.path] = _rows(loaded, result, weights, names, top_k, center)
-                else:
-                    failures[result.path] = result.error
+        with Readers() as readers:
+            readers.start(len(paths))  # while the model is loaded
+            loaded = console.load_model(
+                model, device=device, engine=engine, precision=precision, towers=towers
+            )
+            weights = class_weights(loaded.towers, names, _templates(template) or DEFAULT_TEMPLATES)
+            embedded = (
+                embed_files(loaded, paths, readers=readers)
+                if segments is None
+                else embed_segments(
+                    loaded, paths, segment_seconds=segments, overlap_seconds=0.0, readers=readers
+                )
+            )
+            with console.progress_bar("classifying", len(paths)) as advance:
+                for result in embedded:
+                    advance()
+                    if result.error is None:
+                        results[result.path] = _rows(loaded, result, weights, names, top_k, center)
+                    else:
+                        failures[result.path] = result.error
     results = {path: results[path] for path in paths if path in results}
     if as_json:
         shown = {display(path): rows for path, rows in results.items()}

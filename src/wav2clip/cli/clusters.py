@@ -32,7 +32,8 @@ ThreadsOption = Annotated[
     typer.Option(
         "--workers",
         min=1,
-        help="Threads that decode and embed. Default: one per core; with --cluster one per worker.",
+        help="Threads that embed, and processes that decode. Default: one of each per core; with "
+        "--cluster one per worker.",
     ),
 ]
 

@@ -109,21 +109,24 @@ def _here(
     from wav2clip.embedding.bulk import embed_files
     from wav2clip.embedding.writers import write_embeddings, writer_for
     from wav2clip.files import find_recordings
+    from wav2clip.reading.readers import Readers
 
     writer_for(output)  # a wrong suffix should not cost an hour of embedding
     _require_folder(output)
     paths, failures, left_out = find_recordings(sources)
     results, warnings = [], {}
     if paths:
-        loaded = load()
-        with console.progress_bar("embedding", len(paths)) as advance:
-            for result in embed_files(loaded, paths, **options):
-                advance()
-                if result.error is not None:
-                    failures[result.path] = result.error
-                else:
-                    results.append(result)
-                    warnings[result.path] = result.warnings
+        with Readers(options["workers"]) as readers:
+            readers.start(len(paths))  # while the model is loaded
+            loaded = load()
+            with console.progress_bar("embedding", len(paths)) as advance:
+                for result in embed_files(loaded, paths, readers=readers, **options):
+                    advance()
+                    if result.error is not None:
+                        failures[result.path] = result.error
+                    else:
+                        results.append(result)
+                        warnings[result.path] = result.warnings
     rows = 0
     if results:
         order = {path: position for position, path in enumerate(paths)}

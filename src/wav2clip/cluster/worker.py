@@ -1,9 +1,10 @@
 """What runs in an actor: a model that lives as long as it, and files that come in blocks.
 
-A file that takes its worker with it (a decoder that crashes, more memory than there is) would be
-given to one worker after another for ever. A ledger outside the workers counts how often a block
-was begun: after two deaths its files are embedded one by one, and one that is then in hand at two
-more deaths is reported as failed.
+Files are read by processes of their own (:mod:`wav2clip.reading`), so that a decoder that crashes
+costs its file alone. What takes a worker with it all the same (more memory than there is, a machine
+that is lost) would be given to one worker after another for ever. A ledger outside the workers
+counts how often a block was begun: after two deaths its files are embedded one by one, and one that
+is then in hand at two more deaths is reported as failed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from wav2clip.embedding.engines import split_fingerprint
 from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.models import registry
 from wav2clip.models.checkpoint import load_checkpoint
+from wav2clip.reading.readers import Readers
 
 _FETCHERS, _FETCHED_AHEAD = 8, 32
 """Objects are fetched by so many threads, and so many of them wait for the decoder."""
@@ -38,7 +40,8 @@ _DEATHS = 2
 
 BLAMED = "the workers that read it died, {} times: it may crash the decoder or need too much memory"
 
-Embed = Callable[[Wav2CLIP, Iterable[Path]], Iterator[FileEmbedding]]
+Embed = Callable[..., Iterator[FileEmbedding]]
+"""Takes a model, paths, and ``readers``."""
 
 
 class Ledger:
@@ -123,6 +126,7 @@ class Worker:
     def __init__(self, model: Model, ledger: Any, embed: Embed) -> None:
         self.model = model.load()
         self._ledger, self._embed = ledger, embed
+        self._readers = Readers(model.threads)
 
     def results(self, block: str, files: pa.Table) -> list[FileEmbedding]:
         """One result for each row of ``files`` (columns ``root`` and ``inner``), in their order."""
@@ -150,7 +154,7 @@ class Worker:
                     row_of[path] = row
                     yield path
 
-            for result in self._embed(self.model, paths()):
+            for result in self._embed(self.model, paths(), readers=self._readers):
                 yield row_of[result.path], result
                 if result.path.is_relative_to(folder):
                     result.path.unlink()

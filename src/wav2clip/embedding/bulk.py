@@ -1,10 +1,9 @@
-"""Many files: one pool of threads decodes and embeds, batches across files of equal length.
+"""Many files: processes decode, threads embed, in batches across files of equal length.
 
-Each thread works alone on a file or on a batch. That is a tenth to a third faster than a network
-that takes all cores for one batch, whose threads wait for each other while others decode
-(``benchmarks/engines.py``). An accelerator has threads of its own, so that nobody who could decode
-waits for it (``benchmarks/pipeline.py``). A file that fails is a result like any other; it never
-costs its neighbours.
+Each thread works alone on a batch. That is a tenth to a third faster than a network that takes all
+cores for one batch (``benchmarks/engines.py``). Files are read by :mod:`wav2clip.reading`: one that
+fails, even one that takes the decoder with it, is a result like any other; it never costs its
+neighbours.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import TypeVar
 
 import numpy as np
@@ -29,6 +28,7 @@ from wav2clip.audio.io import Samples
 from wav2clip.embedding.embedder import WHOLE_SECONDS, Wav2CLIP
 from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError, Wav2ClipError
+from wav2clip.reading.readers import Reader, Readers
 
 T = TypeVar("T")
 
@@ -75,23 +75,33 @@ class FileEmbedding:
 
 @dataclass
 class _Decoded:
-    """One file on its way to the network."""
+    """One file on its way to the network.
+
+    Attributes:
+        path: as given.
+        stream: what is read; None where that failed.
+        head: the whole recording; of a long one the beginning, or nothing if it is read again.
+        rest: what follows of a long one, decoded on meanwhile.
+        error: why it could not be read.
+        done: set when nothing more is wanted of it.
+    """
 
     path: Path
     stream: io.AudioStream | None = None
     head: list[Samples] = field(default_factory=list)
-    rest: Iterator[Samples] | None = None  # None: ``head`` is the whole recording
+    rest: Iterator[Samples] | None = None
     error: str | None = None
+    done: Event = field(default_factory=Event)
 
     @property
-    def samples(self) -> Samples | None:
-        """The recording if it is no longer than WHOLE_SECONDS."""
-        return np.concatenate(self.head) if self.rest is None else None
+    def long(self) -> bool:
+        """Whether it is longer than WHOLE_SECONDS."""
+        return self.stream is not None and self.stream.seconds > WHOLE_SECONDS
 
     def blocks(self) -> Iterator[Samples]:
-        """The recording from its start; a long one is decoded on, a little ahead, meanwhile."""
+        """The recording from its start, once."""
         head, self.head = self.head, []  # what waits for the network should not be held twice
-        return itertools.chain(head, _stream_ahead(self.rest) if self.rest else ())
+        return itertools.chain(head, self.rest or ())
 
 
 @dataclass
@@ -115,6 +125,7 @@ def embed_files(
     frame_seconds: float | None = None,
     hop_seconds: float | None = None,
     workers: int | None = None,
+    readers: Reader | None = None,
 ) -> Iterator[FileEmbedding]:
     """Embed files, in an order that batches well; each path comes back exactly once.
 
@@ -123,21 +134,23 @@ def embed_files(
         paths: files; may be an iterator, which is read only as far ahead as needed.
         frame_seconds: length of frames, or None for clip level.
         hop_seconds: seconds between frames; by default the frames' length.
-        workers: threads that decode and embed; by default one per core.
+        workers: threads that embed, and processes that decode; by default one per core.
+        readers: who decodes; by default processes that end with the iteration.
     """
-    with _threads(model, workers) as threads:
-        files = _decode_ahead(paths, model.sample_rate, threads.decoding)
+    most = int(WHOLE_SECONDS * model.sample_rate)  # a longer one is read again, twice
+    with _at_work(model, workers, readers) as work:
+        files = work.decode(paths, partial(_decode, model.sample_rate, most))
         if frame_seconds is not None:
             hop = frame_seconds if hop_seconds is None else hop_seconds
             for decoded in files:
-                yield _embed_one_by_frames(model, decoded, frame_seconds, hop)
+                yield _embed_one_by_frames(model, work.reader, decoded, frame_seconds, hop)
             return
 
         def whole(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
             yield 0, np.concatenate(list(decoded.blocks()))
 
-        batches = _Batches(model.beside(threads.inner), threads)
-        yield from _embed_pieces(batches, files, whole, long=partial(_embed_long, model))
+        batches = _Batches(model.beside(work.inner), work)
+        yield from _embed_pieces(batches, files, whole, partial(_embed_long, model, work.reader))
 
 
 def embed_segments(
@@ -147,6 +160,7 @@ def embed_segments(
     segment_seconds: float = 10.0,
     overlap_seconds: float = 2.5,
     workers: int | None = None,
+    readers: Reader | None = None,
 ) -> Iterator[FileEmbedding]:
     """Embed files of any length in segments, each standardised as a recording of its own.
 
@@ -170,9 +184,9 @@ def embed_segments(
     def cut(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
         return windows.segments(decoded.blocks(), length, hop, round(SHORTEST_TAIL * rate))
 
-    with _threads(model, workers) as threads:
-        files = _decode_ahead(paths, rate, threads.decoding)
-        batches = _Batches(model.beside(threads.inner), threads)
+    with _at_work(model, workers, readers) as work:
+        files = work.decode(paths, partial(_decode, rate, None))
+        batches = _Batches(model.beside(work.inner), work)
         yield from _embed_pieces(batches, files, cut)
 
 
@@ -201,33 +215,75 @@ def _in_order(
 
 
 @dataclass(frozen=True)
-class _Threads:
+class _Work:
     """Who works on the files.
 
     Attributes:
-        decoding: decodes.
-        embedding: runs the network: the same threads, or those of an accelerator.
-        count: threads of ``embedding``.
+        reader: decodes.
+        decoding: threads that wait for it, each for one file at a time.
+        embedding: threads that run the network.
+        count: of these.
         inner: threads that a call of the network has for itself.
+        pending: files on their way, in their order.
     """
 
+    reader: Reader
     decoding: ThreadPoolExecutor
     embedding: ThreadPoolExecutor
     count: int
     inner: int
+    pending: deque[Future[_Decoded]] = field(default_factory=deque)
+
+    def decode(self, paths: Iterable[Path], decode: _Decode) -> Iterator[_Decoded]:
+        """Decoded files in the order given, some of them ahead of their turn.
+
+        A thread stays with a long file until its turn is over, so that no more files are open than
+        there are threads; they take files in their order, so that the next one is always in hand.
+        """
+        for path in paths:
+            self.pending.append(Future())
+            self.decoding.submit(decode, self.reader, path, self.pending[-1])
+            if len(self.pending) >= _AHEAD:
+                yield from self._next()
+        while self.pending:
+            yield from self._next()
+
+    def _next(self) -> Iterator[_Decoded]:
+        decoded = self.pending[0].result()
+        yield decoded
+        decoded.done.set()
+        self.pending.popleft()
+
+    def end(self) -> None:
+        """Let go of what is still in hand, if the work is left before its end."""
+        self.decoding.shutdown(wait=False, cancel_futures=True)
+        for future in self.pending:
+            future.add_done_callback(_let_go)
+        if self.pending and isinstance(self.reader, Readers):
+            self.reader.stop()
+
+
+_Decode = Callable[[Reader, Path, "Future[_Decoded]"], None]
+
+
+def _let_go(future: Future[_Decoded]) -> None:
+    if future.exception() is None:
+        future.result().done.set()
 
 
 @contextmanager
-def _threads(model: Wav2CLIP, workers: int | None) -> Iterator[_Threads]:
+def _at_work(model: Wav2CLIP, workers: int | None, readers: Reader | None) -> Iterator[_Work]:
     cores = torch.get_num_threads()
     count = workers or cores
     inner = max(1, cores // count)
-    with _pool(count, inner) as decoding:
-        if model.device == "cpu":
-            yield _Threads(decoding, decoding, count, inner)
-            return
-        with _pool(_ACCELERATOR_THREADS, inner) as embedding:
-            yield _Threads(decoding, embedding, _ACCELERATOR_THREADS, inner)
+    embedding = count if model.device == "cpu" else _ACCELERATOR_THREADS
+    with ExitStack() as stack:
+        reader = readers or stack.enter_context(Readers(count))
+        decoding = stack.enter_context(ThreadPoolExecutor(count))
+        pool = stack.enter_context(_pool(embedding, inner))
+        work = _Work(reader, decoding, pool, embedding, inner)
+        stack.callback(work.end)
+        yield work
 
 
 @contextmanager
@@ -251,34 +307,37 @@ def _pool(count: int, inner: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _stream_ahead(blocks: Iterator[Samples]) -> Iterator[Samples]:
-    """The same blocks, decoded by a thread of their own up to a batch ahead."""
-    for block in ahead(itertools.repeat(partial(next, blocks, None)), 1, _BATCH_FILES):
-        if block is None:
-            return
-        yield block
+def _decode(
+    rate: int, most: int | None, reader: Reader, path: Path, future: Future[_Decoded]
+) -> None:
+    """Read a file, or the beginning of a long one, and then stay with that until it is done.
 
-
-def _decode_ahead(
-    paths: Iterable[Path], sample_rate: int, pool: ThreadPoolExecutor
-) -> Iterator[_Decoded]:
-    """Decoded files in the order given, some of them ahead of their turn."""
-    return _in_order((partial(_decode, path, sample_rate) for path in paths), pool, _AHEAD)
-
-
-def _decode(path: Path, sample_rate: int) -> _Decoded:
+    Args:
+        rate: Hz wanted.
+        most: samples after which the rest of a long one is not wanted.
+        reader: who decodes.
+        path: of the file.
+        future: takes the file as soon as it, or its beginning, is there.
+    """
     decoded = _Decoded(path)
     try:
-        decoded.stream = io.stream_audio(path, sample_rate)
+        decoded.stream = reader.stream_audio(path, rate, most=most)
         blocks = iter(decoded.stream)
         for block in blocks:
             decoded.head.append(block)
-            if decoded.stream.seconds > WHOLE_SECONDS:
+            if most is None and decoded.long:
                 decoded.rest = blocks
                 break
+        if most is not None and decoded.long:
+            decoded.head.clear()
     except (Wav2ClipError, OSError, MemoryError) as error:
-        return _Decoded(path, error=_reason(path, error))
-    return decoded
+        decoded = _Decoded(path, error=_reason(path, error))
+    except BaseException as error:
+        future.set_exception(error)
+        raise
+    future.set_result(decoded)
+    if decoded.rest is not None:
+        decoded.done.wait()
 
 
 def _embed_pieces(
@@ -292,7 +351,7 @@ def _embed_pieces(
         if decoded.error is not None:
             yield _failed(decoded.path, decoded.error)
             continue
-        if long is not None and decoded.rest is not None:
+        if long is not None and decoded.long:
             yield long(decoded)
             continue
         own = _Pieces(decoded)
@@ -312,9 +371,9 @@ def _embed_pieces(
 class _Batches:
     """Pieces that wait for others of their length, and batches that threads work on."""
 
-    def __init__(self, model: Wav2CLIP, threads: _Threads) -> None:
+    def __init__(self, model: Wav2CLIP, work: _Work) -> None:
         self._model = model
-        self._threads = threads
+        self._work = work
         self._waiting: dict[int, list[_Piece]] = {}
         self._running: deque[tuple[int, list[_Piece], Future[Embeddings]]] = deque()
 
@@ -332,7 +391,7 @@ class _Batches:
     def rest(self) -> Iterator[_Pieces]:
         """Embed what still waits, shared out so that no thread ends long before the others."""
         for group in self._waiting.values():
-            size = -(-len(group) // self._threads.count)
+            size = -(-len(group) // self._work.count)
             for first in range(0, len(group), size):
                 yield from self._embed(group[first : first + size])
         self._waiting.clear()
@@ -341,7 +400,7 @@ class _Batches:
 
     def _embed(self, group: list[_Piece]) -> Iterator[_Pieces]:
         waves = np.stack([samples for _, _, samples in group])
-        future = self._threads.embedding.submit(
+        future = self._work.embedding.submit(
             self._model.embed_audio, waves, self._model.sample_rate
         )
         self._running.append((waves.shape[1], group, future))
@@ -375,11 +434,11 @@ def _result(pieces: _Pieces) -> FileEmbedding:
     )
 
 
-def _embed_long(model: Wav2CLIP, decoded: _Decoded) -> FileEmbedding:
+def _embed_long(model: Wav2CLIP, reader: Reader, decoded: _Decoded) -> FileEmbedding:
     streams: list[io.AudioStream] = []
 
     def blocks() -> Iterable[Samples]:
-        streams.append(io.stream_audio(decoded.path, model.sample_rate))
+        streams.append(reader.stream_audio(decoded.path, model.sample_rate))
         return streams[-1]
 
     try:
@@ -400,18 +459,24 @@ def _embed_long(model: Wav2CLIP, decoded: _Decoded) -> FileEmbedding:
 
 
 def _embed_one_by_frames(
-    model: Wav2CLIP, decoded: _Decoded, frame_seconds: float, hop_seconds: float
+    model: Wav2CLIP, reader: Reader, decoded: _Decoded, frame_seconds: float, hop_seconds: float
 ) -> FileEmbedding:
     if decoded.error is not None:
         return _failed(decoded.path, decoded.error)
     stream = decoded.stream
     assert stream is not None
+    head, decoded.head = decoded.head, []
+
+    def blocks() -> Iterable[Samples]:
+        nonlocal stream
+        if not decoded.long:
+            return head
+        stream = reader.stream_audio(decoded.path, model.sample_rate)
+        return stream
+
     try:
-        samples = decoded.samples
-        if samples is None:
-            frames = model.embed_file_frames(decoded.path, frame_seconds, hop_seconds)
-        else:
-            frames = model.embed_frames(samples, model.sample_rate, frame_seconds, hop_seconds)
+        name = io.source_name(decoded.path)
+        frames = model.embed_frame_stream(blocks, frame_seconds, hop_seconds, name)
     except (Wav2ClipError, OSError) as error:
         return _failed(decoded.path, _reason(decoded.path, error))
     return FileEmbedding(

@@ -152,7 +152,8 @@ class Wav2CLIP:
         """Embed one recording: path, bytes or binary file object of any audio or video container.
 
         A recording of any length takes bounded memory. Longer ones than :data:`WHOLE_SECONDS` are
-        decoded twice, once for the statistics of their spectrogram.
+        decoded twice, once for the statistics of their spectrogram. It is read in this process; see
+        :func:`wav2clip.embedding.bulk.embed_files` for files that may crash a decoder.
 
         Returns:
             (dimension,) float32.
@@ -202,8 +203,43 @@ class Wav2CLIP:
         waves, single = self._waves(wave, sample_rate)
         if not single:
             raise InputError("embed_frames takes one waveform (n,); loop over a batch")
-        frames = self._embed_frames(lambda: iter(waves), frame_seconds, hop_seconds)
+        frames = self.embed_frame_stream(lambda: iter(waves), frame_seconds, hop_seconds)
         return frames._replace(embeddings=unit(frames.embeddings)) if normalize else frames
+
+    def embed_frame_stream(
+        self,
+        blocks: Callable[[], Iterable[Samples]],
+        frame_seconds: float,
+        hop_seconds: float,
+        name: str = "waveform",
+    ) -> Frames:
+        """:meth:`embed_frames` of one recording of any length in bounded memory.
+
+        Args:
+            blocks: as for :meth:`embed_stream`.
+            frame_seconds: length of a window.
+            hop_seconds: from the start of one window to the next.
+            name: of the recording, for messages.
+
+        Raises:
+            AudioError: the recording is shorter than one window.
+        """
+        length, hop = (round(s * self.sample_rate) for s in (frame_seconds, hop_seconds))
+        if length < 1 or hop < 1:
+            raise InputError(
+                f"frames of {frame_seconds} s every {hop_seconds} s are shorter than one sample at "
+                f"{self.sample_rate} Hz"
+            )
+        size = self._batch_size(length)
+        embeddings = self._engine.embed_windows(
+            lambda: windows.frame_blocks(blocks(), length, hop, size)
+        )
+        if not len(embeddings):
+            raise AudioError(
+                f"{name}: shorter than one frame of {frame_seconds} s; choose shorter frames or "
+                "embed the whole recording"
+            )
+        return Frames(embeddings, windows.frame_starts(len(embeddings), hop, self.sample_rate))
 
     def embed_frame_batch(self, waves: Samples, length: int, hop: int) -> Embeddings:
         """Frame level in the shape of the published code.
@@ -244,7 +280,7 @@ class Wav2CLIP:
         if short is not None:
             blocks = partial(iter, [short])
         name = io.source_name(source)
-        frames = self._embed_frames(blocks, frame_seconds, hop_seconds, name)
+        frames = self.embed_frame_stream(blocks, frame_seconds, hop_seconds, name)
         return frames._replace(embeddings=unit(frames.embeddings)) if normalize else frames
 
     def encode_audio(self, wave: ArrayLike, sample_rate: int) -> Embeddings:
@@ -370,30 +406,6 @@ class Wav2CLIP:
             size = self._batch_size(batch.shape[1])
         parts = (batch[first : first + size] for first in range(0, len(batch), size))
         return np.concatenate([self._engine.embed(part, self.standardize) for part in parts])
-
-    def _embed_frames(
-        self,
-        blocks: Callable[[], Iterable[Samples]],
-        frame_seconds: float,
-        hop_seconds: float,
-        name: str = "waveform",
-    ) -> Frames:
-        length, hop = (round(s * self.sample_rate) for s in (frame_seconds, hop_seconds))
-        if length < 1 or hop < 1:
-            raise InputError(
-                f"frames of {frame_seconds} s every {hop_seconds} s are shorter than one sample at "
-                f"{self.sample_rate} Hz"
-            )
-        size = self._batch_size(length)
-        embeddings = self._engine.embed_windows(
-            lambda: windows.frame_blocks(blocks(), length, hop, size)
-        )
-        if not len(embeddings):
-            raise AudioError(
-                f"{name}: shorter than one frame of {frame_seconds} s; choose shorter frames or "
-                "embed the whole recording"
-            )
-        return Frames(embeddings, windows.frame_starts(len(embeddings), hop, self.sample_rate))
 
     def _batch_size(self, samples: int) -> int:
         return max(1, _BATCH_COLUMNS // self.config.frontend.columns(samples))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from wav2clip.audio.io import Recording, Samples, load_audio, source_name
+from wav2clip.audio.io import Samples, source_name
 from wav2clip.downloads import offline
 from wav2clip.embedding import bulk
 from wav2clip.embedding.embedder import Frames, Wav2CLIP, load
@@ -19,6 +18,7 @@ from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.evaluation.baselines import RANDOM_SEED, LogMel, Mfcc, RandomEncoder
 from wav2clip.evaluation.published import PUBLISHED, missing_package
 from wav2clip.models.registry import MODELS
+from wav2clip.reading.readers import Readers
 
 Layer = Literal["embedding", "encoder"]
 
@@ -198,18 +198,18 @@ def embed_files(encoder: Encoder, paths: Sequence[Path]) -> Iterator[EmbeddedFil
             vector = None if result.error else result.embeddings[0]
             yield EmbeddedFile(result.path, vector, result.error or "")
         return
-    calls = (partial(load_audio, path, encoder.sample_rate) for path in paths)
-    guarded = (partial(_attempt, call) for call in calls)
-    for path, wave in zip(paths, bulk.ahead(guarded, os.cpu_count() or 1, _AHEAD), strict=True):
-        if isinstance(wave, str):
-            yield EmbeddedFile(path, None, wave.removeprefix(f"{source_name(path)}: "))
-        else:
-            yield EmbeddedFile(path, encoder.embed([wave])[0], "")
+    with Readers() as readers:
+        calls = (partial(_load, readers, path, encoder.sample_rate) for path in paths)
+        for path, wave in zip(paths, bulk.ahead(calls, readers.count, _AHEAD), strict=True):
+            if isinstance(wave, str):
+                yield EmbeddedFile(path, None, wave.removeprefix(f"{source_name(path)}: "))
+            else:
+                yield EmbeddedFile(path, encoder.embed([wave])[0], "")
 
 
-def _attempt(load: Callable[[], Recording]) -> Samples | str:
+def _load(readers: Readers, path: Path, sample_rate: int) -> Samples | str:
     """The samples of a recording, or why there are none."""
     try:
-        return load().samples
+        return readers.load_audio(path, sample_rate).samples
     except (Wav2ClipError, OSError, MemoryError) as error:
         return str(error) or type(error).__name__

@@ -7,7 +7,6 @@ on after its last part.
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wav2clip.audio.io import Samples, load_audio
+from wav2clip.audio.io import Samples
 from wav2clip.datasets.core import Clip, Dataset, Problem, refuse
 from wav2clip.downloads import cache_folder
 from wav2clip.embedding.bulk import ahead
@@ -26,6 +25,7 @@ from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import Wav2ClipError
 from wav2clip.evaluation.encoders import Encoder
 from wav2clip.files import atomic_path
+from wav2clip.reading.readers import Readers
 
 PART_CLIPS = 256
 """Clips of one file of the cache: about a quarter of a minute of a core."""
@@ -106,16 +106,17 @@ def compute(
     folder = cache_path(encoder, dataset, frames)
     folder.mkdir(parents=True, exist_ok=True)
     results: list[_Result] = []
-    for first in range(0, len(dataset.clips), PART_CLIPS):
-        clips = dataset.clips[first : first + PART_CLIPS]
-        path = folder / f"{first:08d}.npz"
-        part = _read(path, len(clips))
-        if part is None:
-            part = list(_embed(encoder, clips, frames, advance))
-            _write(path, part, encoder.dimension)
-        else:
-            advance(len(clips))
-        results += part
+    with Readers() as readers:
+        for first in range(0, len(dataset.clips), PART_CLIPS):
+            clips = dataset.clips[first : first + PART_CLIPS]
+            path = folder / f"{first:08d}.npz"
+            part = _read(path, len(clips))
+            if part is None:
+                part = list(_embed(readers, encoder, clips, frames, advance))
+                _write(path, part, encoder.dimension)
+            else:
+                advance(len(clips))
+            results += part
     pairs = list(zip(dataset.clips, results, strict=True))
     problems = tuple(Problem(clip.key, result.error) for clip, result in pairs if result.error)
     refuse(problems, dataset.sheet.title, keep_going)
@@ -139,11 +140,15 @@ def cache_path(encoder: Encoder, dataset: Dataset, frames: FrameLevel | None) ->
 
 
 def _embed(
-    encoder: Encoder, clips: Sequence[Clip], frames: FrameLevel | None, advance: Advance
+    readers: Readers,
+    encoder: Encoder,
+    clips: Sequence[Clip],
+    frames: FrameLevel | None,
+    advance: Advance,
 ) -> Iterator[_Result]:
-    """Results of clips in their order; decoding runs in threads beside the encoder."""
-    calls = (partial(_decode, clip.path, encoder.sample_rate) for clip in clips)
-    decoded = ahead(calls, os.cpu_count() or 1, _AHEAD)
+    """Results of clips in their order; decoding runs in processes beside the encoder."""
+    calls = (partial(_decode, readers, clip.path, encoder.sample_rate) for clip in clips)
+    decoded = ahead(calls, readers.count, _AHEAD)
     batch: list[Samples | str] = []
     for wave in decoded:
         batch.append(wave)
@@ -155,10 +160,10 @@ def _embed(
     advance(len(batch))
 
 
-def _decode(path: Path, sample_rate: int) -> Samples | str:
+def _decode(readers: Readers, path: Path, sample_rate: int) -> Samples | str:
     """The samples of a file, or what is wrong with it: half a recording is not the recording."""
     try:
-        recording = load_audio(path, sample_rate)
+        recording = readers.load_audio(path, sample_rate)
     except (Wav2ClipError, OSError, MemoryError) as error:
         return str(error) or type(error).__name__
     return recording.samples if recording.whole else "; ".join(recording.warnings)

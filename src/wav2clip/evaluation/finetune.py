@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wav2clip.audio.io import Samples, load_audio
+from wav2clip.audio.io import Samples
 from wav2clip.datasets.core import Clip, Dataset
 from wav2clip.embedding.bulk import ahead
 from wav2clip.errors import InputError
@@ -29,6 +29,7 @@ from wav2clip.models.frontend import Frontend, make_frontend
 from wav2clip.models.mel import MelFrontend
 from wav2clip.models.network import AudioNetwork
 from wav2clip.models.registry import locate
+from wav2clip.reading.readers import Readers
 
 _WORKERS = 2
 _AHEAD = 64
@@ -173,12 +174,13 @@ def _fit(
 
 
 def _waves(dataset: Dataset, rows: Indices, sample_rate: int) -> Iterator[Samples]:
-    """Waveforms in the order of the rows, decoded by threads ahead of their turn."""
+    """Waveforms in the order of the rows, decoded ahead of their turn."""
+    with Readers(_WORKERS) as readers:
 
-    def decode(clip: Clip) -> Samples:
-        return load_audio(clip.path, sample_rate).samples
+        def decode(clip: Clip) -> Samples:
+            return readers.load_audio(clip.path, sample_rate).samples
 
-    return ahead((partial(decode, dataset.clips[row]) for row in rows), _WORKERS, _AHEAD)
+        yield from ahead((partial(decode, dataset.clips[row]) for row in rows), _WORKERS, _AHEAD)
 
 
 def _crops(

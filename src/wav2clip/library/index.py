@@ -20,6 +20,7 @@ from wav2clip.library import scan as folders
 from wav2clip.library.scan import Scan
 from wav2clip.library.space import centre
 from wav2clip.library.store import KnownFile, Store, file_id, segment_schema, vector_column
+from wav2clip.reading.readers import Reader
 
 Progress = Callable[[int, int], None]
 """Called with the files that are done and the files in all that need work."""
@@ -77,10 +78,11 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Here:
-    """Threads of this process that decode, and one network."""
+    """This machine: processes that decode, and one network."""
 
     model: Wav2CLIP
     workers: int | None = None
+    readers: Reader | None = None
 
     def hash(self, files: Iterable[KnownFile]) -> Iterator[tuple[KnownFile, str | None]]:
         return folders.hash_files(files, self.workers)
@@ -94,6 +96,7 @@ class Here:
             segment_seconds=segment_seconds,
             overlap_seconds=overlap_seconds,
             workers=self.workers,
+            readers=self.readers,
         )
 
 

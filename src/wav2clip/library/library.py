@@ -185,7 +185,7 @@ class Library:
             prune: drop files that are gone from these folders.
             rebuild: forget everything first: for another model or other segments.
             wait: if another process is writing, wait for it instead of raising.
-            workers: threads that decode and embed; by default one per core.
+            workers: threads that embed, and processes that decode; by default one per core.
             segment_seconds: length of a segment; 10 for a new library, fixed from then on.
             overlap_seconds: overlap of neighbouring segments; 2.5 for a new library.
             executor: where files are read and embedded; by default in this process, by ``workers``.

@@ -20,6 +20,7 @@ from wav2clip.errors import AudioError, InputError
 from wav2clip.files import display
 from wav2clip.library.space import Vectors, centre, require_direction
 from wav2clip.library.store import Settings
+from wav2clip.reading.readers import InProcess
 
 Kind = Literal["text", "image", "audio", "vector"]
 
@@ -188,6 +189,7 @@ def recording_vector(path: Path, model: Wav2CLIP, settings: Settings) -> Vectors
         [path],
         segment_seconds=settings.segment_seconds,
         overlap_seconds=settings.overlap_seconds,
+        readers=InProcess(),  # a process apart would take longer to start than all the rest
     )
     if result.error is not None:
         raise AudioError(f"{display(path)}: {result.error}")

@@ -44,9 +44,12 @@ from wav2clip.pretrain.targets import (
     embed_pictures,
     read_text_tables,
 )
+from wav2clip.reading.readers import Readers
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+
+Read = Callable[[Item], Media]
 
 _SETTINGS = "settings.json"
 _CHUNK = 8  # items that are decoded, and seen by the teacher, together
@@ -110,7 +113,7 @@ def prepare(
         genuine_text: tables of the teacher's own embeddings, used for the phrases that they hold
             where ``towers`` only stands in for that teacher. See
             :func:`wav2clip.pretrain.targets.read_text_tables`.
-        workers: threads that decode; by default one per core.
+        workers: processes that decode; by default one per core.
         progress: called now and then.
         tagger: listens to every clip; clips then need neither words nor pictures.
         phrases: table of phrases for the tagger's classes, see
@@ -207,7 +210,7 @@ def _jobs(items: list[Item], size: int) -> list[_Job]:
 
 
 class _Maker:
-    """Makes shards: threads decode ahead while the teacher looks at what is decoded."""
+    """Makes shards: processes decode ahead while the teacher looks at what is decoded."""
 
     def __init__(
         self,
@@ -234,10 +237,18 @@ class _Maker:
                 progress(clips)
                 yield sample
 
-        with ThreadPoolExecutor(self.workers) as pool:
+        # Processes read, and as many threads wait for them; left early, both end at once.
+        with ThreadPoolExecutor(self.workers) as pool, Readers(self.workers) as readers:
+            read = partial(
+                read_media,
+                readers,
+                seconds=self.settings.seconds,
+                sample_rate=self.decoded_rate,
+                frame_rate=self.settings.frame_rate,
+            )
             try:
                 for job in jobs:
-                    made[job.file] = self._make(job, count(self._samples(job.items, pool)))
+                    made[job.file] = self._make(job, count(self._samples(job.items, pool, read)))
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
         return made
@@ -263,9 +274,11 @@ class _Maker:
             temporary.write_text(json.dumps(asdict(made), ensure_ascii=False), encoding="utf-8")
         return made
 
-    def _samples(self, items: list[Item], pool: ThreadPoolExecutor) -> Iterator[Sample | Failure]:
+    def _samples(
+        self, items: list[Item], pool: ThreadPoolExecutor, read: Read
+    ) -> Iterator[Sample | Failure]:
         """A sample, or the reason why there is none, for each item, in their order."""
-        for chunk, media in self._decoded(items, pool):
+        for chunk, media in self._decoded(items, pool, read):
             try:
                 targets = self._picture_targets(media)
             except ImageError:  # one picture that the teacher refuses must not cost its neighbours
@@ -274,14 +287,11 @@ class _Maker:
                 yield self._sample(item, entry, target)
 
     def _decoded(
-        self, items: list[Item], pool: ThreadPoolExecutor
+        self, items: list[Item], pool: ThreadPoolExecutor, read: Read
     ) -> Iterator[tuple[list[Item], list[Media]]]:
         """Items with their content; the next chunk is decoded while this one is used."""
         seconds, frames = self.settings.seconds, self.settings.frame_rate
         size = max(1, min(_CHUNK, int(_CHUNK_FRAMES / (seconds * frames))))
-        read = partial(
-            read_media, seconds=seconds, sample_rate=self.decoded_rate, frame_rate=frames
-        )
         ahead: deque[tuple[list[Item], list[Future[Media]]]] = deque()
         for start in range(0, len(items), size):
             chunk = items[start : start + size]

@@ -6,7 +6,8 @@ import hashlib
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -18,8 +19,9 @@ import numpy as np
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from wav2clip.audio.io import stream_audio
 from wav2clip.files import display
+from wav2clip.reading.readers import Readers
+from wav2clip.web.catalogue import File
 from wav2clip.web.gates import Gate, GatedStream
 from wav2clip.web.problems import Refusal
 
@@ -116,17 +118,19 @@ class WavBody:
 
     media_type = "audio/wav"
 
-    def __init__(self, file: BinaryIO, duration: float, sample_rate: int, channels: int) -> None:
-        self._file = file
+    def __init__(self, readers: Readers, file: File, opened: BinaryIO) -> None:
+        self._readers, self._path, self._opened = readers, file.path, opened
         self._format = WavFormat(
-            round(duration * sample_rate), sample_rate, channels if channels <= 2 else 1
+            round(file.duration * file.sample_rate),
+            file.sample_rate,
+            file.channels if file.channels <= 2 else 1,
         )
         self.size = self._format.size
 
     def read(self, first: int, last: int) -> Iterator[bytes]:
-        with self._file:
+        with self._opened, closing(self._blocks()) as blocks:
             position = 0
-            for block in self._blocks():
+            for block in blocks:
                 wanted = block[max(first - position, 0) : max(last - position, 0)]
                 position += len(block)
                 if wanted:
@@ -137,11 +141,13 @@ class WavBody:
             yield bytes(min(_CHUNK, last - missing))
 
     def close(self) -> None:
-        self._file.close()
+        self._opened.close()
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _blocks(self) -> Generator[bytes]:
         yield self._format.header()
-        for frames in stream_audio(self._file).frames(on_clock=True):
+        same = os.fstat(self._opened.fileno())
+        stream = self._readers.stream_audio(self._path, raw=True, same=same)
+        for frames in stream.frames(on_clock=True):
             if frames.shape[1] != self._format.channels:
                 frames = frames.mean(axis=1, keepdims=True)
                 frames = np.repeat(frames, self._format.channels, axis=1)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import soundfile
+
+from wav2clip.errors import AudioError, ImageError
+from wav2clip.models.towers.images import MAX_PIXELS
+from wav2clip.reading.readers import Readers
 from wav2clip.web.problems import Refusal
+from wav2clip.web.waveform import peaks
+
+POINTS = 200
+"""Peaks of an uploaded sound's waveform."""
+
+_BLOCK = 2**16
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class Read:
         kind: "sound" or "picture".
         path: a WAV file of one channel at the rate asked for, or a bitmap.
         seconds: of a sound.
-        peaks: of a sound, :data:`.sandbox.POINTS` of them.
+        peaks: of a sound, :data:`POINTS` of them.
     """
 
     kind: str
@@ -29,10 +37,13 @@ class Read:
     peaks: list[float] | None = None
 
 
-def read(upload: Path, sample_rate: int, seconds: float, decode_seconds: float) -> Read:
-    """Find out by content what a file is, and decode it beside itself.
+def read(
+    readers: Readers, upload: Path, sample_rate: int, seconds: float, decode_seconds: float
+) -> Read:
+    """Find out by content what a file is, and store what is in it plainly beside it.
 
     Args:
+        readers: read it.
         upload: a file alone in its folder.
         sample_rate: Hz wanted of a sound.
         seconds: the longest sound that is decoded.
@@ -42,25 +53,56 @@ def read(upload: Path, sample_rate: int, seconds: float, decode_seconds: float) 
         Refusal: 413 where it is too long, too large or takes too long, 415 where it is neither
             sound nor picture.
     """
-    command = [sys.executable, "-m", "wav2clip.web.sandbox", str(upload), str(upload.parent)]
+    deadline = time.monotonic() + decode_seconds
     try:
-        done = subprocess.run(  # noqa: S603
-            [*command, str(sample_rate), str(seconds)],
-            capture_output=True,
-            timeout=decode_seconds,
-            check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-    except subprocess.TimeoutExpired:
+        read = _picture(readers, upload) or _sound(readers, upload, sample_rate, seconds, deadline)
+    except (AudioError, ImageError) as error:
+        _in_time(deadline, decode_seconds)
+        reason = str(error).removeprefix(f"{upload}: ")
+        raise Refusal(415, reason, "a sound, a video with sound, or a picture") from None
+    except TimeoutError:
+        read = None
+    _in_time(deadline, decode_seconds)
+    assert read is not None
+    return read
+
+
+def _in_time(deadline: float, decode_seconds: float) -> None:
+    if time.monotonic() > deadline:
         raise Refusal(
             413, f"decoding takes longer than {decode_seconds:g} s", do="send a shorter part of it"
-        ) from None
+        )
+
+
+def _picture(readers: Readers, upload: Path) -> Read | None:
+    """A picture as a bitmap, read as the towers read it; None if it is none."""
+    size = readers.image_size(upload)
+    if size is None:
+        return None
+    if size[0] * size[1] > MAX_PIXELS:
+        raise Refusal(413, "the picture has too many pixels", f"at most {MAX_PIXELS:,}")
+    path = upload.parent / "picture.ppm"
     try:
-        told = json.loads(done.stdout)
-    except ValueError:
-        raise Refusal(
-            415, "no decoder can read the upload", "a sound, a video with sound, or a picture"
-        ) from None
-    if "status" in told:
-        raise Refusal(told["status"], told["what"], told.get("expected"))
-    return Read(told["kind"], upload.parent / told["name"], told["seconds"], told["peaks"])
+        readers.open_image(upload).save(path)
+    except ImageError:
+        raise Refusal(415, "the picture is damaged") from None
+    return Read("picture", path)
+
+
+def _sound(
+    readers: Readers, upload: Path, sample_rate: int, seconds: float, deadline: float
+) -> Read:
+    """A sound as WAV; decoding ends at the limit, whatever the file announces."""
+    path = upload.parent / "sound.wav"
+    stream = readers.stream_audio(upload, sample_rate, most=int(seconds * sample_rate))
+    with soundfile.SoundFile(path, "w", sample_rate, 1, subtype="FLOAT") as file:
+        for block in stream:
+            file.write(block)
+            if time.monotonic() > deadline:
+                raise TimeoutError
+    if stream.seconds > seconds:
+        raise Refusal(413, "the sound is too long", f"at most {seconds:g} s when it is decoded")
+    with soundfile.SoundFile(path) as file:
+        blocks = file.blocks(_BLOCK, dtype="float32")
+        outline = [round(float(peak), 4) for peak in peaks(blocks, file.frames, POINTS)]
+    return Read("sound", path, round(stream.seconds, 3), outline)

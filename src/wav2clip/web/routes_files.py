@@ -69,7 +69,7 @@ def audio(
     body: Body
     if convert == "wav":
         name = name.with_suffix(".wav")
-        body = WavBody(opened, file.duration, file.sample_rate, file.channels)
+        body = WavBody(service.readers, file, opened)
     else:
         body = FileBody(opened, PLAYABLE.get(file.path.suffix.lower(), "application/octet-stream"))
     try:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from threading import Lock
 from typing import Annotated
 
+import numpy as np
 from cachetools import LRUCache
 from fastapi import Depends, Request
+from numpy.typing import NDArray
 
-from wav2clip.audio.io import stream_audio
+from wav2clip.errors import AudioError
+from wav2clip.files import display
 from wav2clip.library import Library
+from wav2clip.reading.readers import Readers
 from wav2clip.web.catalogue import Catalogue, File
 from wav2clip.web.gates import Gate
 from wav2clip.web.jobs import Jobs
 from wav2clip.web.maps import Maps
+from wav2clip.web.problems import Refusal
 from wav2clip.web.settings import Settings
 from wav2clip.web.uploads import Uploads
 from wav2clip.web.waveform import peaks
@@ -36,6 +42,7 @@ class Service:
         heavy: the gate in front of decoding and embedding.
         streams: the gate in front of answers that go on for long.
         receiving: the gate in front of uploads that arrive.
+        readers: processes that read uploads and recordings.
         uploads: what was uploaded of late.
         jobs: what takes a while.
         maps: the map of the library.
@@ -49,7 +56,8 @@ class Service:
         self.heavy = Gate(limits.heavy, limits.wait_seconds, "sounds are worked on")
         self.streams = Gate(limits.streams, 0, "streams are open")
         self.receiving = Gate(limits.receiving, 0, "uploads arrive")
-        self.uploads = Uploads(library, limits)
+        self.readers = Readers(limits.heavy, limits.decode_seconds)
+        self.uploads = Uploads(library, limits, self.readers)
         self.jobs = Jobs(limits.jobs_waiting)
         self.maps = Maps(self.catalogue)
         self._waveforms: LRUCache[tuple[str, int, int], list[float]] = LRUCache(_WAVEFORMS)
@@ -57,6 +65,7 @@ class Service:
 
     def warm(self) -> None:
         """Load the model and the library, so that the first search is as fast as the others."""
+        self.readers.start(1)
         self.uploads.weights(tuple(preset_labels(DEFAULT_PRESET)))
         self.catalogue.listing()
         if len(self.library):
@@ -75,6 +84,7 @@ class Service:
     def close(self) -> None:
         """End what is at work."""
         self.jobs.close()
+        self.readers.close()
 
     def waveform(self, file: File, points: int) -> list[float]:
         """Peaks of a recording, kept for the next who asks."""
@@ -83,13 +93,23 @@ class Service:
             known = self._waveforms.get(key)
         if known is not None:
             return known
-        with self.heavy.place(), self.catalogue.open(file) as opened:
-            frames = stream_audio(opened).frames(on_clock=True)
-            found = peaks(frames, round(file.duration * file.sample_rate), points)
+        with self.heavy.place():
+            found = self._peaks(file, points)
         rounded = [round(float(value), 4) for value in found]
         with self._waveforms_lock:
             self._waveforms[key] = rounded
         return rounded
+
+    def _peaks(self, file: File, points: int) -> NDArray[np.float32]:
+        with self.catalogue.open(file) as opened:
+            same = os.fstat(opened.fileno())
+            try:
+                stream = self.readers.stream_audio(file.path, raw=True, same=same)
+                total = round(file.duration * file.sample_rate)
+                return peaks(stream.frames(on_clock=True), total, points)
+            except AudioError as error:  # where it lies is not for clients
+                reason = str(error).removeprefix(f"{display(file.path)}: ")
+                raise Refusal(415, reason) from error
 
 
 def _installed(package: str) -> bool:

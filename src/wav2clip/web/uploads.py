@@ -18,6 +18,7 @@ from wav2clip.errors import LibraryError
 from wav2clip.files import display
 from wav2clip.library import Library, Query
 from wav2clip.models.towers.base import Embeddings
+from wav2clip.reading.readers import Readers
 from wav2clip.web.problems import Refusal
 from wav2clip.web.reading import read as read_apart
 from wav2clip.web.schemas import LabelShare, Upload
@@ -45,8 +46,8 @@ class Kept:
 class Uploads:
     """What was uploaded of late: so many, for so long, in memory."""
 
-    def __init__(self, library: Library, limits: Limits) -> None:
-        self._library, self._limits = library, limits
+    def __init__(self, library: Library, limits: Limits, readers: Readers) -> None:
+        self._library, self._limits, self._readers = library, limits, readers
         self._kept: TTLCache[str, Kept] = TTLCache(limits.uploads_kept, limits.uploads_minutes * 60)
         self._weights: LRUCache[tuple[str, ...], Embeddings] = LRUCache(_LABEL_SETS)
         self._lock = Lock()
@@ -79,7 +80,9 @@ class Uploads:
         if not library.store.exists:
             raise LibraryError("there is nothing to search yet: index a folder first")
         model = library.model
-        read = read_apart(file, model.sample_rate, limits.sound_seconds, limits.decode_seconds)
+        read = read_apart(
+            self._readers, file, model.sample_rate, limits.sound_seconds, limits.decode_seconds
+        )
         query = (Query.audio if read.kind == "sound" else Query.image)(read.path)
         vector = query.vector(model, library.store.settings)
         embedding, shares = None, list[LabelShare]()
