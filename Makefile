@@ -1,7 +1,8 @@
 # The README's two commands do all the set-up:
 #   make demo   find sounds by a phrase, a picture and a sound, in a small real corpus
 #   make test   lint, types, tests
-# Both make .venv if it is not there and install into it what constraints.txt says was tested.
+# demo installs what everyday work needs, test everything, in the versions that constraints.txt says
+# were tested.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,11 +10,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+# What everyday work needs, and no PyTorch: the tests marked "everyday" run there, too.
+LIGHT := .venv-light
+LIGHT_STAMP := $(LIGHT)/.installed
 # A server of the S3 protocol for tests; it and the project need different versions of the same.
 S3 := .venv-s3
 S3_STAMP := $(S3)/.installed
+LIGHT_TOOLS := hypothesis pytest pytest-timeout pytest-xdist httpx2
 
-.PHONY: demo test lint types unit bench docs clean help
+.PHONY: demo test lint types unit light bench docs clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -21,7 +26,7 @@ help:
 demo: $(STAMP)
 	$(BIN)/wav2clip demo
 
-test: lint types unit
+test: lint types unit light
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -35,6 +40,9 @@ types: $(DEV_STAMP)
 unit: $(DEV_STAMP) $(S3_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
 
+light: $(LIGHT_STAMP) $(S3_STAMP)
+	OMP_NUM_THREADS=1 $(LIGHT)/bin/python -m pytest -n auto --dist loadgroup -m everyday
+
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/bench.py
 
@@ -44,12 +52,17 @@ $(VENV):
 
 $(STAMP): pyproject.toml constraints.txt | $(VENV)
 	@echo "installing wav2clip into $(VENV), which takes a minute or two"
-	$(PIP) torch
 	$(PIP) -e .
 	@touch $@
 
 $(DEV_STAMP): $(STAMP)
+	$(PIP) torch
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(LIGHT_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt -e . $(LIGHT_TOOLS)
 	@touch $@
 
 $(S3_STAMP): constraints-s3.txt
@@ -58,4 +71,4 @@ $(S3_STAMP): constraints-s3.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(S3) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LIGHT) $(S3) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

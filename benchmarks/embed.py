@@ -23,7 +23,8 @@ from published import channels_first, features, published_network
 from wav2clip.audio.io import downmix, resample
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP
-from wav2clip.models.checkpoint import AudioConfig, Checkpoint
+from wav2clip.models.checkpoint import Checkpoint
+from wav2clip.models.config import AudioConfig
 from wav2clip.models.frontend import Frontend
 from wav2clip.models.network import AudioNetwork
 
@@ -64,7 +65,7 @@ def stages(paths: list[Path], network: AudioNetwork, repeats: int) -> None:
         print(f"| {name} | {milliseconds(function, repeats) / len(paths):.1f} |")
     batched = milliseconds(lambda: [folded(batch) for batch in batches], repeats)
     print(f"| network, batches of 8 | {batched / (8 * len(batches)):.1f} |")
-    model = Wav2CLIP(Checkpoint(network, AudioConfig(), None, "benchmark"))
+    model = Wav2CLIP(Checkpoint.of(network, AudioConfig()))
     whole = milliseconds(lambda: list(embed_files(model, paths)), repeats) / len(paths)
     print(f"| whole path (`embed_files`) | {whole:.1f} |")
     print(f"\n{1e3 / whole:.0f} files per second, {5e3 / whole:.0f} times real time")

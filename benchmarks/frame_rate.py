@@ -32,8 +32,8 @@ from rich.table import Table
 
 from wav2clip.models.towers import load_towers
 from wav2clip.models.towers.base import Towers
-from wav2clip.pretrain.media import read_frames
 from wav2clip.pretrain.targets import embed_pictures
+from wav2clip.reading.video import read_frames
 
 SECONDS, FPS = 10, 30
 WIDTH, HEIGHT = 320, 240

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wav2clip.models.checkpoint import AudioConfig, build_network
 from wav2clip.models.encoder import ResNet
 from wav2clip.models.frontend import Frontend
 from wav2clip.models.network import AudioNetwork
@@ -43,8 +42,7 @@ def published_network() -> AudioNetwork:
     """A seeded random network of the published size, in evaluation mode."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        state = AudioNetwork().state_dict()
-    return build_network(AudioConfig().encoder, state)
+        return AudioNetwork().eval().requires_grad_(False)
 
 
 class Published:

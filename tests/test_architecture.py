@@ -14,13 +14,23 @@ SOURCE = Path(__file__).parent.parent / "src" / "wav2clip"
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "runtime": {"errors"},
     "audio": {"errors", "files"},
     "downloads": {"errors", "files"},
-    "models": {"errors", "files", "audio", "downloads"},
+    "models": {"errors", "runtime", "files", "audio", "downloads"},
     "reading": {"errors", "files", "audio", "models"},
     "ranking": set(),
     "zeroshot": {"errors", "files", "models"},
-    "embedding": {"errors", "files", "audio", "downloads", "models", "reading", "zeroshot"},
+    "embedding": {
+        "errors",
+        "runtime",
+        "files",
+        "audio",
+        "downloads",
+        "models",
+        "reading",
+        "zeroshot",
+    },
     "datasets": {"errors", "files", "audio", "downloads"},
     "library": {
         "errors",
@@ -47,7 +57,7 @@ MAY_IMPORT = {
     },
     "generation": {"errors", "files", "audio", "downloads", "models", "embedding"},
     "adapters": {"errors", "files", "audio", "models", "embedding"},
-    "cluster": {"errors", "files", "audio", "models", "reading", "embedding", "library"},
+    "cluster": {"errors", "runtime", "files", "audio", "models", "reading", "embedding", "library"},
 }
 """Room -> rooms that it may import. `cli`, `web` and the package's own front may import all."""
 

@@ -25,6 +25,8 @@ from wav2clip.files import (
     walk,
 )
 
+pytestmark = pytest.mark.everyday
+
 
 def test_walk_follows_links_once_and_sorts(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()

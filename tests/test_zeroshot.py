@@ -25,6 +25,8 @@ from wav2clip.zeroshot import (
     top,
 )
 
+pytestmark = pytest.mark.everyday
+
 
 @pytest.fixture(scope="module")
 def towers() -> Towers:

@@ -26,7 +26,8 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from wav2clip.models.checkpoint import load_checkpoint, save_checkpoint
-from wav2clip.models.mobilenet import ClassProjection, MobileNetConfig
+from wav2clip.models.config import MobileNetConfig
+from wav2clip.models.mobilenet import ClassProjection
 from wav2clip.models.tagger import load_tagger
 from wav2clip.models.towers import load_towers
 from wav2clip.pretrain.classes import read_classes

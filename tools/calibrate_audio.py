@@ -8,8 +8,8 @@ zero-shot classification does; see ``wav2clip.pretrain.metrics.fitted_scale`` fo
 ``wav2clip pretrain fit`` does the same with its teacher's embeddings; this tool is for a checkpoint
 whose text tower is another one.
 
-``activation_ranges``, for 8-bit convolutions of the published architecture: the smallest and largest
-values over the same clips.
+``activation_ranges``, for 8-bit convolutions of the published architecture: the smallest and
+largest values over the same clips.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from rich.progress import track
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.files import atomic_path
 from wav2clip.models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint
-from wav2clip.models.frontend import Frontend, FrontendConfig
+from wav2clip.models.config import FrontendConfig
+from wav2clip.models.frontend import Frontend
 from wav2clip.models.onnx_graph import activation_ranges
 from wav2clip.pretrain.metrics import fitted_scale
 from wav2clip.pretrain.shards import Sample, iterate

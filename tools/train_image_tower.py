@@ -31,8 +31,13 @@ from safetensors.torch import load_file, save_file
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from wav2clip.models.towers.builtin import FOLDER, IMAGE_WEIGHTS, MEANS  # noqa: E402
-from wav2clip.models.towers.image_network import SIDE, ImageNetwork, Trunk  # noqa: E402
+from wav2clip.models.towers.builtin import (  # noqa: E402
+    FOLDER,
+    IMAGE_WEIGHTS,
+    MEANS,
+    SIDE,
+)
+from wav2clip.models.towers.image_network import ImageNetwork, Trunk  # noqa: E402
 from wav2clip.models.towers.images import open_image, square  # noqa: E402
 from wav2clip.models.towers.packed import pack, unpack  # noqa: E402
 

@@ -18,6 +18,8 @@ from odd_files import Audio, muxed, stereo
 from wav2clip.audio.io import cut_audio, load_audio, resample, stream_audio
 from wav2clip.errors import AudioError, InputError
 
+pytestmark = pytest.mark.everyday
+
 SUBTYPES = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "IMA_ADPCM"]
 
 

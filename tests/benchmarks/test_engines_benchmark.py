@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
-from wav2clip.models.mel import MelConfig
-from wav2clip.models.mobilenet import MobileNetConfig
+from wav2clip.models.checkpoint import load_checkpoint, save_checkpoint
+from wav2clip.models.config import AudioConfig, MelConfig, MobileNetConfig
 from wav2clip.models.network import AudioNetwork
 
 Script = Callable[[str], ModuleType]

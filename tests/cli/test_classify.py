@@ -15,9 +15,11 @@ from typer.testing import CliRunner, Result
 from wav2clip.cli.classify import _labels, classify
 from wav2clip.cli.tag import read_labels
 from wav2clip.errors import InputError
-from wav2clip.models.checkpoint import AudioConfig, save_checkpoint
-from wav2clip.models.network import AudioNetwork
+from wav2clip.models.checkpoint import save_checkpoint
+from wav2clip.models.config import AudioConfig
 from wav2clip.zeroshot import DEFAULT_TEMPLATES
+
+pytestmark = pytest.mark.everyday
 
 app = typer.Typer()
 app.command()(classify)
@@ -28,6 +30,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A randomly initialised audio encoder in the space of the built-in towers."""
     folder = tmp_path_factory.mktemp("model") / "audio"
     mean = np.full(512, 0.01, np.float32)
+    pytest.importorskip("torch")
+    from wav2clip.models.network import AudioNetwork
+
     save_checkpoint(folder, AudioNetwork(), AudioConfig(), mean=mean)
     return folder
 

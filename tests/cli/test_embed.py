@@ -18,6 +18,8 @@ from media import tone, wav_bytes
 from odd_files import mute_video
 from wav2clip.embedding.embedder import Wav2CLIP
 
+pytestmark = pytest.mark.everyday
+
 Run = Callable[..., "CompletedProcess[str]"]
 
 

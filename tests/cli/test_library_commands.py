@@ -15,6 +15,8 @@ import pytest
 from media import tone, wav_bytes
 from wav2clip.cli import main
 
+pytestmark = pytest.mark.everyday
+
 Run = Callable[..., "CompletedProcess[str]"]
 
 

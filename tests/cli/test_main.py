@@ -11,6 +11,8 @@ import pytest
 
 from wav2clip.cli.main import COMMANDS
 
+pytestmark = pytest.mark.everyday
+
 Run = Callable[..., "CompletedProcess[str]"]
 
 

@@ -13,12 +13,12 @@ import sys
 
 import lance_namespace  # most of the time that importing lancedb takes, and safe to fork after
 import pyarrow.compute
-import torch
 
 import wav2clip.embedding.bulk
+from wav2clip import runtime
 from wav2clip.cli import main
 
-torch.set_num_threads(1)
+runtime.set_threads(1)
 
 
 def run_command(arguments: list[str]) -> None:

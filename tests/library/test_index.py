@@ -25,6 +25,8 @@ from wav2clip.library.space import centre
 from wav2clip.library.store import vectors_of
 from wav2clip.reading.readers import InProcess
 
+pytestmark = pytest.mark.everyday
+
 
 def counts(report: IndexReport) -> dict[str, int]:
     names = ("added", "updated", "reused", "unchanged", "pruned", "missing")
@@ -262,12 +264,11 @@ def test_a_file_that_changes_while_it_is_read(
 ) -> None:
     victim, real = sounds / "2.wav", bulk._decode
 
-    def decode(path: Path, rate: int) -> Any:
-        decoded = real(path, rate)
+    def decode(rate: int, most: int | None, reader: Any, path: Path, future: Any) -> None:
+        real(rate, most, reader, path, future)
         if path == victim:
             with victim.open("ab") as file:
                 file.write(b"more")
-        return decoded
 
     with monkeypatch.context() as patch:
         patch.setattr(bulk, "_decode", decode)

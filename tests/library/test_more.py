@@ -17,6 +17,8 @@ from wav2clip.errors import DataError, InputError
 from wav2clip.library import Filters, Library, corpus, tags
 from wav2clip.library.store import vectors_of
 
+pytestmark = pytest.mark.everyday
+
 
 def test_duplicates(library: Library, sounds: Path) -> None:
     shutil.copy(sounds / "0.wav", sounds / "copy.wav")

@@ -16,6 +16,8 @@ from wav2clip.errors import InputError
 from wav2clip.library.filters import Filters, path_pattern
 from wav2clip.library.query import Query, Term, parse, weighted
 
+pytestmark = pytest.mark.everyday
+
 PHRASES = (
     st.text(st.characters(codec="utf-8"), min_size=1)
     .map(str.strip)

@@ -15,6 +15,7 @@ from wav2clip.library import Library
 
 @pytest.fixture
 def coarse(small_checkpoint: Path) -> Wav2CLIP:
+    pytest.importorskip("torch")
     return load(small_checkpoint, precision="bfloat16")
 
 

@@ -25,6 +25,8 @@ from wav2clip.library.store import (
     vectors_of,
 )
 
+pytestmark = pytest.mark.everyday
+
 DIMENSION = 512
 
 
@@ -235,6 +237,7 @@ def test_words_pictures_and_sounds_together(library: Library, sounds: Path, data
 
 
 def test_tables(library: Library, sounds: Path) -> None:
+    pytest.importorskip("pandas")
     library.index(sounds)
     found = library.search("rain", limit=3)
     frame, table = found.to_pandas(), found.to_arrow()

@@ -14,6 +14,8 @@ from patience import HANGS, wait_until
 from wav2clip.library import Library, Query
 from wav2clip.library.together import Together
 
+pytestmark = pytest.mark.everyday
+
 
 def test_those_who_wait_are_answered_by_one_call() -> None:
     calls: list[int] = []

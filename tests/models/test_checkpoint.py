@@ -14,9 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from published_layout import published_shapes, published_state
 from wav2clip.errors import CheckpointError
-from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
-from wav2clip.models.encoder import EncoderConfig
-from wav2clip.models.frontend import FrontendConfig
+from wav2clip.models.checkpoint import load_checkpoint, save_checkpoint
+from wav2clip.models.config import AudioConfig, EncoderConfig, FrontendConfig
 from wav2clip.models.network import AudioNetwork
 
 
@@ -37,7 +36,7 @@ def test_round_trip(tmp_path: Path) -> None:
     )
     network = AudioNetwork(config.encoder)
     mean = np.linspace(0, 1, 32, dtype=np.float32)
-    loaded = load_checkpoint(save_checkpoint(tmp_path / "m", network, config, mean, torch.float32))
+    loaded = load_checkpoint(save_checkpoint(tmp_path / "m", network, config, mean, "float32"))
     assert loaded.config == config
     np.testing.assert_array_equal(loaded.mean, mean)
     for name, value in network.state_dict().items():
@@ -51,7 +50,7 @@ def test_published_file_and_its_own_copy_are_one_model(
     published_checkpoint: Path, tmp_path: Path
 ) -> None:
     first = load_checkpoint(published_checkpoint)
-    save_checkpoint(tmp_path, first.network, first.config, dtype=torch.float32)
+    save_checkpoint(tmp_path, first.network, first.config, dtype="float32")
     assert load_checkpoint(tmp_path).fingerprint == first.fingerprint
     save_checkpoint(tmp_path, first.network, first.config)  # float16 rounds: another model
     assert load_checkpoint(tmp_path).fingerprint != first.fingerprint

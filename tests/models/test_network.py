@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from wav2clip.models.checkpoint import AudioConfig
 from wav2clip.models.chunks import pool_pieces
-from wav2clip.models.encoder import EncoderConfig, ResNet
-from wav2clip.models.frontend import FrontendConfig
-from wav2clip.models.mobilenet import MobileNetConfig, round_channels
-from wav2clip.models.network import AudioNetwork, NetworkConfig
-from wav2clip.models.onnx_graph import build_onnx, open_session
+from wav2clip.models.config import (
+    AudioConfig,
+    EncoderConfig,
+    FrontendConfig,
+    MobileNetConfig,
+    NetworkConfig,
+    round_channels,
+)
+from wav2clip.models.encoder import ResNet
+from wav2clip.models.network import AudioNetwork
+from wav2clip.models.onnx_graph import build_onnx
+from wav2clip.models.sessions import Session
 
 CONFIGS: dict[str, NetworkConfig] = {
     "resnet18": EncoderConfig(planes=(16, 24, 32, 48)),
@@ -58,7 +64,7 @@ def test_the_graph_is_the_network(network: AudioNetwork, batch: int, frames: int
     config = AudioConfig(FrontendConfig(n_fft=254), network.config)  # 128 bins
     graph = build_onnx(network, config)
     spectrogram = torch.randn(batch, 128, frames)
-    outputs = open_session(graph.SerializeToString(), threads=1).run(
+    outputs = Session(graph.SerializeToString(), threads=1).run(
         ["embedding", "features", "feature_map"], {"spectrogram": spectrogram.numpy()}
     )
     encoder = network.audio_encoder

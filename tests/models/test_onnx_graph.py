@@ -11,14 +11,13 @@ import pytest
 import torch
 
 from wav2clip.errors import InputError, MissingExtraError
-from wav2clip.models import onnx_graph
-from wav2clip.models.checkpoint import AudioConfig, Checkpoint
-from wav2clip.models.encoder import EncoderConfig
+from wav2clip.models.checkpoint import Checkpoint
+from wav2clip.models.config import AudioConfig, EncoderConfig, MelConfig, MobileNetConfig
 from wav2clip.models.frontend import Frontend
-from wav2clip.models.mel import MelConfig, MelFrontend
-from wav2clip.models.mobilenet import MobileNetConfig
+from wav2clip.models.mel import MelFrontend
 from wav2clip.models.network import AudioNetwork
-from wav2clip.models.onnx_graph import activation_ranges, build_onnx, open_session
+from wav2clip.models.onnx_graph import activation_ranges, build_onnx
+from wav2clip.models.sessions import Session
 
 
 @pytest.fixture(scope="module", params=[512, None], ids=["projection", "no projection"])
@@ -30,12 +29,12 @@ def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 1.5)
             module.bias.data.normal_(0, 0.3)
-    return Checkpoint(network, AudioConfig(encoder=encoder), None, "0123456789abcdef")
+    return Checkpoint.of(network, AudioConfig(encoder=encoder))
 
 
 @pytest.mark.parametrize(("batch", "columns"), [(1, 1), (3, 40), (2, 227)])
 def test_outputs(checkpoint: Checkpoint, batch: int, columns: int) -> None:
-    session = open_session(
+    session = Session(
         build_onnx(checkpoint.network, checkpoint.config).SerializeToString(), threads=1
     )
     spectrogram = torch.randn(batch, 257, columns)
@@ -57,9 +56,7 @@ def test_front_end_inside(checkpoint: Checkpoint, samples: int) -> None:
     graph = build_onnx(checkpoint.network, checkpoint.config, frontend=True)
     waves = torch.randn(2, samples, generator=torch.Generator().manual_seed(samples)) * 0.1
     waves[1] *= 0.01  # standardised alone, a quiet recording is not lost beside a loud one
-    (output,) = open_session(graph.SerializeToString()).run(
-        ["embedding"], {"waveform": waves.numpy()}
-    )
+    (output,) = Session(graph.SerializeToString()).run(["embedding"], {"waveform": waves.numpy()})
     frontend = Frontend()
     expected = checkpoint.network(frontend.standardize(frontend(waves), "recording"))
     np.testing.assert_allclose(output, expected.numpy(), rtol=1e-3, atol=1e-4)
@@ -74,9 +71,7 @@ def test_mel_front_end_inside(samples: int, peak: float | None) -> None:
     graph = build_onnx(network, AudioConfig(front, encoder), frontend=True)
     waves = torch.randn(2, samples, generator=torch.Generator().manual_seed(samples)) * 0.1
     waves[1] *= 0.01
-    (output,) = open_session(graph.SerializeToString()).run(
-        ["embedding"], {"waveform": waves.numpy()}
-    )
+    (output,) = Session(graph.SerializeToString()).run(["embedding"], {"waveform": waves.numpy()})
     expected = network(MelFrontend(front)(waves))
     np.testing.assert_allclose(output, expected.numpy(), rtol=1e-3, atol=1e-4)
 
@@ -91,7 +86,7 @@ def test_eight_bits_come_close(checkpoint: Checkpoint) -> None:
     assert {kinds[name] for name in weights if "." in name.removesuffix(".weight")} == {
         onnx.TensorProto.INT8
     }
-    (output,) = open_session(graph.SerializeToString()).run(
+    (output,) = Session(graph.SerializeToString()).run(
         ["embedding"], {"spectrogram": spectrograms.numpy()}
     )
     cosines = torch.cosine_similarity(torch.from_numpy(output), checkpoint.network(spectrograms))
@@ -128,5 +123,5 @@ def test_missing_ranges_and_packages(
     with pytest.raises(MissingExtraError, match=r"wav2clip\[onnx\]"):
         build_onnx(checkpoint.network, checkpoint.config)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"wav2clip\[onnx\]"):
-        onnx_graph.open_session(b"")
+    with pytest.raises(MissingExtraError, match="pip install onnxruntime"):
+        Session(b"")

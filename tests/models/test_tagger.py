@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wav2clip.errors import CheckpointError, InputError, RegistryError
-from wav2clip.models.mel import MelConfig, MelFrontend
-from wav2clip.models.mobilenet import MobileNet, MobileNetConfig, classifier
+from wav2clip.models.config import MelConfig, MobileNetConfig
+from wav2clip.models.mel import MelFrontend
+from wav2clip.models.mobilenet import MobileNet, classifier
 from wav2clip.models.registry import TAGGER, TAGGER_CLASSES
 from wav2clip.models.tagger import LABELS_FILE, Tagger, load_tagger
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wav2clip.models.config import MelConfig
 from wav2clip.models.frontend import make_frontend
-from wav2clip.models.mel import MelConfig
 from wav2clip.pretrain.augment import Augment, either, loudness
 from wav2clip.pretrain.batch import Batch, waveform
 from wav2clip.pretrain.config import AugmentSettings

@@ -15,10 +15,8 @@ import torch
 
 from wav2clip.embedding.embedder import load
 from wav2clip.errors import CheckpointError, DataError, InputError
-from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
-from wav2clip.models.encoder import EncoderConfig
-from wav2clip.models.mel import MelConfig
-from wav2clip.models.mobilenet import MobileNetConfig
+from wav2clip.models.checkpoint import load_checkpoint, save_checkpoint
+from wav2clip.models.config import AudioConfig, EncoderConfig, MelConfig, MobileNetConfig
 from wav2clip.models.network import AudioNetwork
 from wav2clip.pretrain.publish import publish
 from wav2clip.pretrain.shards import Failure, Manifest, Shard, TaggerRecord, Teacher

@@ -11,7 +11,8 @@ import torch
 from tones import tagged, tiny
 
 from wav2clip.errors import CheckpointError, DataError, TrainingError
-from wav2clip.models.checkpoint import AudioConfig, load_checkpoint, save_checkpoint
+from wav2clip.models.checkpoint import load_checkpoint, save_checkpoint
+from wav2clip.models.config import AudioConfig
 from wav2clip.models.network import AudioNetwork
 from wav2clip.models.tagger import load_tagger
 from wav2clip.pretrain.config import NetworkSettings

@@ -27,6 +27,8 @@ from wav2clip.models.towers.images import open_image
 from wav2clip.reading.readers import SECONDS_VARIABLE, Readers
 from wav2clip.reading.video import read_frames
 
+pytestmark = pytest.mark.everyday
+
 LONG = 100.0
 
 

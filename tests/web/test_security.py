@@ -20,6 +20,8 @@ from wav2clip.web.problems import Refusal
 from wav2clip.web.security import HEADERS, host_name, is_loopback
 from wav2clip.web.settings import Limits, Settings
 
+pytestmark = pytest.mark.everyday
+
 LOCAL = "http://127.0.0.1:8000"
 TOKEN = "a token of many characters"
 

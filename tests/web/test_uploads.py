@@ -27,6 +27,8 @@ from wav2clip.web.problems import Refusal
 from wav2clip.web.settings import Settings
 from wav2clip.web.uploads import safe_name
 
+pytestmark = pytest.mark.everyday
+
 LOCAL = "http://127.0.0.1:8000"
 LABELS = {"label": ["dog", "rain"]}
 

@@ -20,6 +20,8 @@ from wav2clip.web.media import WavBody, parse_range
 from wav2clip.web.problems import Refusal
 from wav2clip.web.waveform import peaks
 
+pytestmark = pytest.mark.everyday
+
 
 @pytest.fixture(scope="module")
 def dog(client: TestClient) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from fastapi.testclient import TestClient
 
 from wav2clip.library import Filters, Library, Query, Results
 
+pytestmark = pytest.mark.everyday
+
 
 def ask(client: TestClient, **parameters: Any) -> list[dict[str, Any]]:
     response = client.get("/api/search", params=parameters)

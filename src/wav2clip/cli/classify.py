@@ -47,7 +47,7 @@ def classify(
         str, typer.Option(help="builtin, or a CLIP by hub name or local folder.")
     ] = "builtin",
     device: DeviceOption = "cpu",
-    engine: EngineOption = "torch",
+    engine: EngineOption = "auto",
     precision: PrecisionOption = "float32",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:

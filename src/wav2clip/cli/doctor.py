@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 EXTRAS = {
-    "onnx": ("onnx", "onnxruntime"),
+    "torch": ("torch",),
+    "onnx": ("onnx", "torch"),
     "clip": ("transformers",),
     "pretrain": ("lightning", "webdataset"),
     "evaluation": ("sklearn", "matplotlib", "umap"),
@@ -32,10 +33,9 @@ def doctor(
     """
     import platform
 
-    import torch
     from rich.table import Table
 
-    from wav2clip import __version__
+    from wav2clip import __version__, runtime
     from wav2clip.cli import console
     from wav2clip.downloads import cache_folder
     from wav2clip.embedding.diagnosis import examine
@@ -49,9 +49,11 @@ def doctor(
     facts = {
         "wav2clip": __version__,
         "python": platform.python_version(),
-        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
-        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "onnxruntime": _version("onnxruntime") or "not installed",
+        "torch": _version("torch") or "not installed (pip install 'wav2clip[torch]')",
+        "threads": str(runtime.threads()),
+        "processor": platform.machine(),
+        "cuda": _graphics_card(),
         "extras": ", ".join(name for name, packages in EXTRAS.items() if _installed(packages)),
         "cache": str(cache_folder()),
     }
@@ -59,13 +61,30 @@ def doctor(
         console.print_json({**facts, "engines": [engine.as_dict() for engine in engines]})
     else:
         for name, value in facts.items():
-            console.out.print(f"{name:>10}  {value}", soft_wrap=True, highlight=False)
+            console.out.print(f"{name:>12}  {value}", soft_wrap=True, highlight=False, markup=False)
         table = Table("engine", "5 s alone", "in eights", "speed", "cosine", "note")
         for engine in engines:
             table.add_row(*engine.cells(engines[0]))
         console.out.print(table)
     if engines[0].problem is not None:
         raise typer.Exit(1)
+
+
+def _graphics_card() -> str:
+    if _version("torch") is None:
+        return "needs PyTorch"
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+
+
+def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _installed(packages: tuple[str, ...]) -> bool:

@@ -51,7 +51,7 @@ def embed(
         float | None, typer.Option(help="Seconds between frames. Default: the frames' length.")
     ] = None,
     device: DeviceOption = "cpu",
-    engine: EngineOption = "torch",
+    engine: EngineOption = "auto",
     precision: PrecisionOption = "float32",
     workers: ThreadsOption = None,
     cluster: ClusterOption = None,

@@ -15,7 +15,7 @@ _OWN = "the library's own, {} for a new one"
 EngineOption = Annotated[str, typer.Option("--engine", help=_ENGINE)]
 PrecisionOption = Annotated[str, typer.Option("--precision", help=_PRECISION)]
 LibraryEngineOption = Annotated[
-    str | None, typer.Option("--engine", help=_ENGINE, show_default=_OWN.format("torch"))
+    str | None, typer.Option("--engine", help=_ENGINE, show_default=_OWN.format("auto"))
 ]
 LibraryPrecisionOption = Annotated[
     str | None, typer.Option("--precision", help=_PRECISION, show_default=_OWN.format("float32"))

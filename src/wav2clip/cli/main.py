@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from wav2clip import __version__
+from wav2clip import __version__, runtime
 from wav2clip.errors import LanguageWarning, Wav2ClipError
 
 COMMANDS = {
@@ -135,6 +135,11 @@ def run() -> None:
         app(prog_name="wav2clip")
     except Wav2ClipError as error:
         typer.echo(f"wav2clip: {error}", err=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        typer.echo(f"wav2clip: {runtime.needs_torch('this command')}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)

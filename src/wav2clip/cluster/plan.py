@@ -52,7 +52,7 @@ class Job:
 
     fingerprint: str
     model: str
-    engine: str = "torch"
+    engine: str = "auto"
     frame_seconds: float | None = None
     hop_seconds: float | None = None
     sources: tuple[str, ...] = ()

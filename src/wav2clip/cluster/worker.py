@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from wav2clip import runtime
 from wav2clip.cluster.session import Cluster, import_ray
 from wav2clip.cluster.storage import open_location
 from wav2clip.embedding.bulk import FileEmbedding, ahead
@@ -90,10 +92,13 @@ class Model:
 
     def load(self) -> Wav2CLIP:
         """The model, in the process of a worker."""
-        import torch
-
-        torch.set_num_threads(self.threads)
+        runtime.set_threads(self.threads)
         checkpoint = import_ray().get(self.checkpoint)
+        # This machine's own copy may have a graph beside it, and then needs no PyTorch.
+        with suppress(Wav2ClipError):
+            own = load_checkpoint(registry.locate(self.name))
+            if own.fingerprint == checkpoint.fingerprint:
+                checkpoint = own
         return Wav2CLIP(checkpoint, name=self.name, device=self.device, **self.options)
 
 

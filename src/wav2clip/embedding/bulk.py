@@ -20,9 +20,9 @@ from threading import Barrier, Event
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from wav2clip import runtime
 from wav2clip.audio import io, windows
 from wav2clip.audio.io import Samples
 from wav2clip.embedding.embedder import WHOLE_SECONDS, Wav2CLIP
@@ -273,7 +273,7 @@ def _let_go(future: Future[_Decoded]) -> None:
 
 @contextmanager
 def _at_work(model: Wav2CLIP, workers: int | None, readers: Reader | None) -> Iterator[_Work]:
-    cores = torch.get_num_threads()
+    cores = runtime.threads()
     count = workers or cores
     inner = max(1, cores // count)
     embedding = count if model.device == "cpu" else _ACCELERATOR_THREADS
@@ -289,11 +289,11 @@ def _at_work(model: Wav2CLIP, workers: int | None, readers: Reader | None) -> It
 @contextmanager
 def _pool(count: int, inner: int) -> Iterator[ThreadPoolExecutor]:
     """So many threads, in each of which torch has ``inner`` threads."""
-    cores = torch.get_num_threads()
+    cores = runtime.threads()
     ready = Barrier(count + 1)
 
     def prepare() -> None:
-        torch.set_num_threads(inner)  # of this thread; what is new elsewhere takes it over, too
+        runtime.set_torch_threads(inner)  # of this thread; what is new elsewhere takes it over, too
         ready.wait()
 
     pool = ThreadPoolExecutor(count, initializer=prepare)
@@ -301,7 +301,7 @@ def _pool(count: int, inner: int) -> Iterator[ThreadPoolExecutor]:
         for _ in range(count):
             pool.submit(bool)
         ready.wait()
-        torch.set_num_threads(cores)  # so that other threads have what they had
+        runtime.set_torch_threads(cores)  # so that other threads have what they had
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import Any
 
-import torch
-
 from wav2clip.audio.io import Samples
-from wav2clip.embedding import proof
+from wav2clip.audio.signals import signals
 from wav2clip.embedding.engine import Embeddings, Engine
 from wav2clip.embedding.engines import make_engine, seconds
 from wav2clip.errors import Wav2ClipError
 from wav2clip.models.checkpoint import Checkpoint
-from wav2clip.models.mel import MelConfig
+from wav2clip.models.config import MelConfig
 from wav2clip.models.space import unit
 
 _BATCH = 8
@@ -62,21 +61,32 @@ class EngineReport:
 
 
 def examine(checkpoint: Checkpoint) -> list[EngineReport]:
-    """Try every engine with every precision on every device; PyTorch in float32 comes first."""
-    devices = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
-    tries = [(d, "torch", p) for d in devices for p in ("float32", "bfloat16")]
-    tries += [("cuda:0", "torch", "float16")] if len(devices) > 1 else []
-    tries += [("cpu", "onnx", "float32"), ("cpu", "onnx-int8", "float32")]
-    automatic = make_engine("auto", checkpoint).name
+    """Try every engine with every precision on every device.
+
+    The first is PyTorch in float32, which the others are compared with, or ONNX Runtime where
+    PyTorch is not installed.
+    """
+    tries = [("cpu", "onnx", "float32"), ("cpu", "onnx-int8", "float32")]
     if isinstance(checkpoint.config.frontend, MelConfig):
-        tries.remove(("cpu", "onnx-int8", "float32"))
+        tries.pop()
+    if find_spec("torch") is not None:
+        tries = [*_on_torch(), *tries]
+    automatic = make_engine("auto", checkpoint).name
     rate = checkpoint.config.frontend.sample_rate
-    clips = proof.signals(rate, _SECONDS, _BATCH)
-    exact = make_engine("torch", checkpoint).embed(clips)
+    clips = signals(rate, _SECONDS, _BATCH)
+    exact = make_engine(tries[0][1], checkpoint).embed(clips)
     return [
         _report(checkpoint, engine, device, precision, clips, exact, automatic)
         for device, engine, precision in tries
     ]
+
+
+def _on_torch() -> list[tuple[str, str, str]]:
+    import torch
+
+    devices = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+    half = [("cuda:0", "torch", "float16")] if len(devices) > 1 else []
+    return [(d, "torch", p) for d in devices for p in ("float32", "bfloat16")] + half
 
 
 def _report(

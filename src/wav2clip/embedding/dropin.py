@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError
-from wav2clip.models.checkpoint import AudioConfig, Checkpoint, fingerprint
-from wav2clip.models.encoder import EncoderConfig
-from wav2clip.models.frontend import Standardize
+from wav2clip.models.checkpoint import Checkpoint
+from wav2clip.models.config import AudioConfig, EncoderConfig, Standardize
 from wav2clip.models.network import AudioNetwork
 
 
@@ -63,7 +62,7 @@ def get_model(
     else:
         config = AudioConfig(encoder=EncoderConfig(projection=None), space="none")
         network = AudioNetwork(config.encoder).eval().requires_grad_(False)
-        checkpoint = Checkpoint(network, config, None, fingerprint(config, network.state_dict()))
+        checkpoint = Checkpoint.of(network, config)
         loaded = Wav2CLIP(checkpoint, name="random", device=device, standardize=standardize)
     return DropInModel(loaded, frame_length, hop_length)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from wav2clip import zeroshot
@@ -22,7 +21,7 @@ from wav2clip.embedding.engines import make_engine
 from wav2clip.errors import AudioError, InputError
 from wav2clip.models import registry
 from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
-from wav2clip.models.frontend import Standardize
+from wav2clip.models.config import Standardize
 from wav2clip.models.space import Space, require_same_space, unit
 from wav2clip.models.towers import load_towers
 from wav2clip.models.towers.base import Towers
@@ -69,8 +68,8 @@ class Wav2CLIP:
         checkpoint: Checkpoint,
         *,
         name: str = "custom",
-        device: str | torch.device | None = None,
-        engine: str = "torch",
+        device: Any = None,
+        engine: str | None = None,
         precision: str = "float32",
         compiled: bool = False,
         towers: str = "builtin",
@@ -83,6 +82,7 @@ class Wav2CLIP:
         self.mean = checkpoint.mean
         self.standardize = standardize
         self.towers_name = towers
+        engine = engine or ("auto" if checkpoint.graph else "torch")
         self._engine = make_engine(engine, checkpoint, device, precision, compiled=compiled)
         self.engine = self._engine.name
         self.options: dict[str, Any] = {
@@ -414,8 +414,8 @@ class Wav2CLIP:
 def load(
     model: str | Path = "builtin",
     *,
-    device: str | torch.device | None = None,
-    engine: str = "torch",
+    device: Any = None,
+    engine: str | None = None,
     precision: str = "float32",
     compiled: bool = False,
     towers: str = "builtin",
@@ -428,9 +428,10 @@ def load(
         model: ``"builtin"``, ``"wav2clip"`` (the published weights, fetched once), a ``.pt`` in the
             published layout, or a folder in the project's own.
         device: ``"cpu"`` (default), ``"cuda"``, ``"cuda:1"`` ...
-        engine: ``"torch"``, ``"onnx"`` (ONNX Runtime, the same numbers), ``"onnx-int8"`` (8-bit
-            convolutions: about three times as fast, cosine with the exact embedding 0.99 and
-            more), or ``"auto"``, the fastest of the exact ones here. `wav2clip doctor` shows them.
+        engine: by default ``"auto"`` where the model has a graph for ONNX Runtime, as the built-in
+            one has, else ``"torch"``. Or ``"onnx"`` (the same numbers), or ``"onnx-int8"`` (8-bit
+            convolutions of the published architecture: about three times as fast, cosine with the
+            exact embedding 0.99 and more). `wav2clip doctor` shows which work here.
         precision: of the torch engine: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         compiled: whether the torch engine compiles the network (a minute at first use).
         towers: text and image towers: ``"builtin"``, or a CLIP by hub name or local folder.

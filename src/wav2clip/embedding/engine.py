@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2clip.audio.io import Samples
-from wav2clip.models.frontend import Standardize
+from wav2clip.models.config import Standardize
 
 Embeddings = NDArray[np.float32]
 

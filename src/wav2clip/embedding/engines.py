@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
-import torch
-
+from wav2clip.audio.signals import signals
 from wav2clip.embedding import proof
 from wav2clip.embedding.engine import Engine
-from wav2clip.embedding.standardized import OnnxNetwork, StandardizedEngine, TorchNetwork
-from wav2clip.embedding.waveform import OnnxGraph, TorchGraph, WaveformEngine
+from wav2clip.embedding.waveform import OnnxGraph, WaveformEngine
 from wav2clip.errors import EngineError, InputError, MissingExtraError
 from wav2clip.models.checkpoint import Checkpoint
-from wav2clip.models.mel import MelConfig
+from wav2clip.models.config import MelConfig
+from wav2clip.runtime import require_torch
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = ("float32", "bfloat16", "float16")
 ENGINES = ("torch", "onnx", "onnx-int8")
 """By name, and ``"auto"``."""
 
@@ -40,7 +40,7 @@ def split_fingerprint(fingerprint: str) -> tuple[str, dict[str, str]]:
 def make_engine(
     name: str,
     checkpoint: Checkpoint,
-    device: str | torch.device | None = None,
+    device: Any = None,
     precision: str = "float32",
     *,
     compiled: bool = False,
@@ -66,7 +66,7 @@ def make_engine(
     if precision not in PRECISIONS:
         raise InputError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
     chosen = _device(device)
-    plain = chosen.type == "cpu" and precision == "float32" and not compiled
+    plain = chosen == "cpu" and precision == "float32" and not compiled
     if name == "auto":
         if plain:
             with suppress(EngineError, MissingExtraError):
@@ -82,20 +82,29 @@ def make_engine(
             "compiling are for the torch engine"
         )
     if name != "torch" or precision != "float32":
-        exact = partial(_torch, checkpoint, torch.device("cpu"), "float32", False)
-        rate = checkpoint.config.frontend.sample_rate
-        proof.prove(engine, exact, rate, checkpoint.fingerprint)
+        exact = partial(_torch, checkpoint, "cpu", "float32", False)
+        proof.prove(engine, checkpoint, exact)
     return engine
 
 
-def _torch(checkpoint: Checkpoint, device: torch.device, precision: str, compiled: bool) -> Engine:
-    frontend, dtype = checkpoint.config.frontend, PRECISIONS[precision]
+def _torch(checkpoint: Checkpoint, device: str, precision: str, compiled: bool) -> Engine:
+    require_torch("engine torch")
+    import torch
+
+    from wav2clip.embedding.standardized import StandardizedEngine, TorchNetwork
+    from wav2clip.embedding.torch_graph import TorchGraph
+
+    frontend, dtype, where = (
+        checkpoint.config.frontend,
+        getattr(torch, precision),
+        torch.device(device),
+    )
     suffix = "" if precision == "float32" else f"-{precision}"
     if isinstance(frontend, MelConfig):
-        graph = TorchGraph(checkpoint.network, frontend, device, dtype, compiled)
-        return WaveformEngine(graph, frontend.sample_rate, "torch", str(device), suffix)
-    network = TorchNetwork(checkpoint.network, device, dtype, compiled)
-    return StandardizedEngine(network, frontend, "torch", str(device), suffix)
+        graph = TorchGraph(checkpoint.network, frontend, where, dtype, compiled)
+        return WaveformEngine(graph, frontend.sample_rate, "torch", device, suffix)
+    network = TorchNetwork(checkpoint.network, where, dtype, compiled)
+    return StandardizedEngine(network, frontend, "torch", device, suffix)
 
 
 def _onnx(checkpoint: Checkpoint, name: str) -> Engine:
@@ -107,13 +116,16 @@ def _onnx(checkpoint: Checkpoint, name: str) -> Engine:
                 "engine='onnx'"
             )
         return WaveformEngine(OnnxGraph(checkpoint), frontend.sample_rate, name)
+    require_torch("the published architecture")
+    from wav2clip.embedding.standardized import OnnxNetwork, StandardizedEngine
+
     suffix = "-int8" if int8 else ""
     return StandardizedEngine(OnnxNetwork(checkpoint, int8=int8), frontend, name, suffix=suffix)
 
 
 def seconds(engine: Engine, sample_rate: int, batch: int = 1, turns: int = 5) -> float:
     """Shortest time of a call with ``batch`` recordings of five seconds of noise."""
-    noise = proof.signals(sample_rate, 5.0, batch)
+    noise = signals(sample_rate, 5.0, batch)
     return min(_timed(lambda: engine.embed(noise)) for _ in range(turns + 1))
 
 
@@ -123,10 +135,16 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def _device(device: Any) -> str:
+    """The device's name, once it is known that it can be used."""
+    name = str(device or "cpu")
+    if name == "cpu":
+        return name
+    require_torch(f"device {name}")
+    import torch
+
     try:
-        chosen = torch.device(device or "cpu")
-        torch.zeros(1, device=chosen)
+        torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r} cannot be used here: {error}") from error
-    return chosen
+        raise InputError(f"device {name!r} cannot be used here: {error}") from error
+    return name

@@ -12,7 +12,8 @@ from wav2clip.audio import io
 from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.files import atomic_path, display
 from wav2clip.models.checkpoint import Checkpoint, save_checkpoint
-from wav2clip.models.frontend import Frontend, FrontendConfig
+from wav2clip.models.config import FrontendConfig
+from wav2clip.models.frontend import Frontend
 from wav2clip.models.onnx_graph import activation_ranges, build_onnx
 
 CALIBRATION_SECONDS = 10.0

@@ -11,46 +11,45 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from wav2clip.audio.io import Samples
+from wav2clip.audio.signals import SECONDS, signals
 from wav2clip.downloads import cache_folder
-from wav2clip.embedding.engine import Engine
+from wav2clip.embedding.engine import Embeddings, Engine
 from wav2clip.errors import EngineError
-from wav2clip.files import atomic_path
+from wav2clip.files import atomic_path, display
+from wav2clip.models.checkpoint import Checkpoint
+from wav2clip.models.sessions import Session, proof_in
 from wav2clip.models.space import unit
-
-SECONDS = (0.05, 0.3, 0.6, 1.0, 2.5, 5.0, 12.0)
-"""Lengths of the signals: some shorter than the reach of the network, one of several pieces."""
 
 LEAST = {"": 0.99999, "-float16": 0.999, "-bfloat16": 0.98, "-int8": 0.95}
 """Smallest cosine with float32 that is accepted, by what the engine adds to a fingerprint."""
 
 
-def prove(engine: Engine, exact: Callable[[], Engine], sample_rate: int, fingerprint: str) -> None:
+def prove(engine: Engine, checkpoint: Checkpoint, exact: Callable[[], Engine]) -> None:
     """Do nothing if the engine computes what float32 PyTorch computes.
+
+    A graph that came with its checkpoint carries what PyTorch computed when it was made; otherwise
+    PyTorch computes it here.
 
     Args:
         engine: what is to be used.
-        exact: makes the engine to compare with.
-        sample_rate: Hz.
-        fingerprint: of the checkpoint.
+        checkpoint: what it runs.
+        exact: makes the engine to compare with where the checkpoint has no graph.
 
     Raises:
         EngineError: it does not; the message has the figures.
     """
-    record = _record(engine, fingerprint)
+    record = _record(engine, checkpoint.fingerprint)
     try:
         cosines = json.loads(record.read_text("utf-8"))["cosines"]
         if len(cosines) != len(SECONDS):
             raise ValueError("other lengths")
     except (OSError, ValueError, KeyError, TypeError):
-        cosines = compare(engine, exact(), sample_rate)
+        cosines = compare(engine, expected(engine, checkpoint, exact), checkpoint)
         _remember(record, cosines)
     least = LEAST[engine.suffix]
     if not min(cosines) >= least:  # NaN is wrong, too
@@ -62,33 +61,38 @@ def prove(engine: Engine, exact: Callable[[], Engine], sample_rate: int, fingerp
         )
 
 
-def compare(engine: Engine, exact: Engine, sample_rate: int) -> list[float]:
-    """Smallest cosine of two engines' embeddings, for each of :data:`SECONDS`."""
-    return [
-        float((unit(engine.embed(waves)) * unit(exact.embed(waves))).sum(axis=1).min())
-        for waves in (signals(sample_rate, seconds) for seconds in SECONDS)
-    ]
+def expected(
+    engine: Engine, checkpoint: Checkpoint, exact: Callable[[], Engine]
+) -> list[Embeddings]:
+    """Embeddings of the signals, (4, dimension) for each of :data:`SECONDS`, as PyTorch has them.
+
+    Raises:
+        EngineError: the graph beside the weights was made of others.
+    """
+    if checkpoint.graph is not None and engine.name == "onnx":
+        metadata = Session(checkpoint.graph, threads=1).metadata
+        stored = proof_in(metadata, checkpoint.config.encoder.dimension, len(SECONDS))
+        if metadata.get("fingerprint") != checkpoint.fingerprint or stored is None:
+            raise EngineError(
+                f"{display(checkpoint.graph)} belongs to other weights than those beside it; "
+                "delete it, or write it anew with `wav2clip export`"
+            )
+        return stored
+    rate, reference = checkpoint.config.frontend.sample_rate, exact()
+    return [reference.embed(signals(rate, seconds)) for seconds in SECONDS]
 
 
-def signals(sample_rate: int, seconds: float, count: int = 4) -> Samples:
-    """Noise (count, n) of different colours that swells at different rates, always the same."""
-    rng = np.random.default_rng(0)
-    n = max(1, round(seconds * sample_rate))
-    time = np.arange(n) / sample_rate
-    clips = []
-    for _ in range(count):
-        tilt, rate, phase = rng.uniform(-1, 1), rng.uniform(0.2, 8), rng.uniform(0, 2 * np.pi)
-        spectrum = np.fft.rfft(rng.standard_normal(n))
-        spectrum *= np.linspace(1e-3, 1, len(spectrum)) ** tilt
-        wave = np.fft.irfft(spectrum, n) * (1.1 + np.sin(2 * np.pi * rate * time + phase))
-        clips.append(0.5 * wave / np.abs(wave).max())
-    return np.array(clips, np.float32)
+def compare(engine: Engine, wanted: list[Embeddings], checkpoint: Checkpoint) -> list[float]:
+    """Smallest cosine with the embeddings that are wanted, for each of :data:`SECONDS`."""
+    rate = checkpoint.config.frontend.sample_rate
+    own = (engine.embed(signals(rate, seconds)) for seconds in SECONDS)
+    return [float((unit(a) * unit(b)).sum(axis=1).min()) for a, b in zip(own, wanted, strict=True)]
 
 
 def _record(engine: Engine, fingerprint: str) -> Path:
     """Where the outcome for this engine, these weights, this machine and these versions is kept."""
     versions = {name: _version(name) for name in ("wav2clip", "torch", "onnxruntime", "numpy")}
-    machine = [platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability()]
+    machine = [platform.machine(), platform.processor()]
     facts = [engine.name, engine.suffix, engine.device, fingerprint, versions, machine, _flags()]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return cache_folder() / "engines" / f"{digest}.json"
@@ -96,8 +100,6 @@ def _record(engine: Engine, fingerprint: str) -> Path:
 
 def _flags() -> str:
     """What tells processors apart: on Linux their feature flags and what limits their use."""
-    import os
-
     limits = [os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()

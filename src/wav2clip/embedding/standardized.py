@@ -13,12 +13,14 @@ from torch import Tensor
 from wav2clip.audio.io import Samples
 from wav2clip.embedding.engine import Blocks, Embeddings, Engine
 from wav2clip.errors import InputError
-from wav2clip.models import onnx_graph
 from wav2clip.models.checkpoint import Checkpoint
 from wav2clip.models.chunks import pool_pieces
+from wav2clip.models.config import FrontendConfig, Standardize
 from wav2clip.models.encoder import ResNet
-from wav2clip.models.frontend import Frontend, FrontendConfig, Standardize
+from wav2clip.models.frontend import Frontend
 from wav2clip.models.network import AudioNetwork
+from wav2clip.models.onnx_graph import build_onnx
+from wav2clip.models.sessions import EMBEDDING, FEATURE_MAP, FEATURES, SPECTROGRAM, Session
 
 _PIECE_FRAMES = 8 * 227
 """Of a long recording's spectrogram: eight times five seconds."""
@@ -148,23 +150,21 @@ class OnnxNetwork:
                 "yours with `wav2clip export MODEL -o FOLDER --calibrate SOUNDS`, then load FOLDER"
             )
         self._network = checkpoint.network  # its projection, for what comes in pieces
-        graph = onnx_graph.build_onnx(
-            checkpoint.network, checkpoint.config, ranges=ranges if int8 else None
-        )
-        self._session = onnx_graph.open_session(graph.SerializeToString(), threads)
+        graph = build_onnx(checkpoint.network, checkpoint.config, ranges=ranges if int8 else None)
+        self._session = Session(graph.SerializeToString(), threads)
         self._beside = functools.cache(
             lambda count: OnnxNetwork(checkpoint, int8=int8, threads=count)
         )
 
     def embed(self, spectrogram: Tensor) -> Tensor:
-        return self._run(onnx_graph.EMBEDDING, spectrogram)
+        return self._run(EMBEDDING, spectrogram)
 
     def features(self, spectrogram: Tensor) -> Tensor:
-        return self._run(onnx_graph.FEATURES, spectrogram)
+        return self._run(FEATURES, spectrogram)
 
     def embed_pieces(self, pieces: Iterable[Tensor]) -> Tensor:
         def feature_map(chunk: Tensor) -> Tensor:
-            return self._run(onnx_graph.FEATURE_MAP, chunk)
+            return self._run(FEATURE_MAP, chunk)
 
         return self._network.project(pool_pieces(feature_map, pieces))
 
@@ -173,7 +173,7 @@ class OnnxNetwork:
         return network
 
     def _run(self, output: str, spectrogram: Tensor) -> Tensor:
-        inputs = {onnx_graph.SPECTROGRAM: spectrogram.contiguous().numpy()}
+        inputs = {SPECTROGRAM: spectrogram.contiguous().numpy()}
         return torch.from_numpy(self._session.run([output], inputs)[0])
 
 

@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from wav2clip.audio.io import Samples
 from wav2clip.embedding.engine import Blocks, Embeddings, Engine
-from wav2clip.models import onnx_graph
 from wav2clip.models.checkpoint import Checkpoint
-from wav2clip.models.frontend import Standardize
-from wav2clip.models.mel import MelConfig, MelFrontend
-from wav2clip.models.network import AudioNetwork
+from wav2clip.models.config import MelConfig, Standardize
+from wav2clip.models.sessions import EMBEDDING, FEATURES, SPECTROGRAM, Session
+from wav2clip.models.spectrogram import log_mel
 
 PIECE_SECONDS = 10.0
 """A recording of up to here is embedded in one piece; AudioSet's clips are so long."""
@@ -82,61 +80,34 @@ class WaveformEngine:
         return np.concatenate(rows)
 
 
-class TorchGraph:
-    """Front end and network on PyTorch, batch norms folded into the convolutions.
-
-    The front end computes in float32 whatever the precision of the network.
-    """
-
-    def __init__(
-        self,
-        network: AudioNetwork,
-        config: MelConfig,
-        device: torch.device,
-        dtype: torch.dtype,
-        compiled: bool,
-    ) -> None:
-        self._device, self._dtype = device, dtype
-        self._frontend = MelFrontend(config).to(device)
-        self._network = network.fold_batch_norm().to(device, dtype)
-        if compiled:
-            self._network.audio_encoder.compile(dynamic=True)
-
-    @torch.inference_mode()
-    def __call__(self, waves: Samples) -> tuple[Embeddings, Embeddings]:
-        wave = torch.from_numpy(np.ascontiguousarray(waves)).to(self._device)
-        features = self._network.audio_encoder(self._frontend(wave).to(self._dtype))
-        both = (features, self._network.project(features))
-        on_cpu = [tensor.float().cpu().numpy() for tensor in both]
-        return on_cpu[0], on_cpu[1]
-
-    def beside(self, threads: int) -> TorchGraph:
-        return self  # a call has as many threads as torch gives to the thread that calls
-
-
 class OnnxGraph:
-    """The network on ONNX Runtime, behind PyTorch's front end."""
+    """ONNX Runtime behind the front end in NumPy.
+
+    A checkpoint without a graph of its own is made into one here, which needs PyTorch.
+    """
 
     def __init__(self, checkpoint: Checkpoint, threads: int | None = None) -> None:
         config = checkpoint.config.frontend
         assert isinstance(config, MelConfig)
-        self._frontend = MelFrontend(config)
-        graph = onnx_graph.build_onnx(checkpoint.network, checkpoint.config)
-        self._session = onnx_graph.open_session(graph.SerializeToString(), threads)
-        self._beside = functools.cache(lambda count: OnnxGraph(checkpoint, count))
+        self._config = config
+        self._session = Session(checkpoint.graph or _built(checkpoint), threads)
+        self._for_threads = functools.cache(lambda count: OnnxGraph(checkpoint, count))
 
-    @torch.inference_mode()
     def __call__(self, waves: Samples) -> tuple[Embeddings, Embeddings]:
-        spectrogram = self._frontend(torch.from_numpy(np.ascontiguousarray(waves)))
-        outputs = [onnx_graph.FEATURES, onnx_graph.EMBEDDING]
-        features, embeddings = self._session.run(
-            outputs, {onnx_graph.SPECTROGRAM: spectrogram.numpy()}
-        )
+        spectrogram = log_mel(waves, self._config)
+        features, embeddings = self._session.run([FEATURES, EMBEDDING], {SPECTROGRAM: spectrogram})
         return features, embeddings
 
     def beside(self, threads: int) -> OnnxGraph:
-        graph: OnnxGraph = self._beside(threads)
+        graph: OnnxGraph = self._for_threads(threads)
         return graph
+
+
+def _built(checkpoint: Checkpoint) -> bytes:
+    from wav2clip.models.onnx_graph import build_onnx
+
+    graph: bytes = build_onnx(checkpoint.network, checkpoint.config).SerializeToString()
+    return graph
 
 
 def _pieces(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:

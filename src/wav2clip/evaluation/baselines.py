@@ -20,8 +20,9 @@ from wav2clip.audio import windows
 from wav2clip.audio.io import Samples
 from wav2clip.embedding.embedder import Frames, Wav2CLIP
 from wav2clip.embedding.engine import Embeddings
-from wav2clip.models.checkpoint import AudioConfig, Checkpoint, fingerprint
-from wav2clip.models.frontend import Frontend, FrontendConfig
+from wav2clip.models.checkpoint import Checkpoint
+from wav2clip.models.config import AudioConfig, FrontendConfig
+from wav2clip.models.frontend import Frontend
 from wav2clip.models.network import AudioNetwork
 
 RANDOM_SEED = 2021
@@ -181,12 +182,9 @@ class RandomEncoder:
             torch.manual_seed(seed)
             network = AudioNetwork().eval()
         config = AudioConfig(space="random", licence="MIT", provenance={"seed": seed})
-        digest = fingerprint(config, network.state_dict())
         self.name = "random" if seed == RANDOM_SEED else f"random:{seed}"
-        self._model = Wav2CLIP(
-            Checkpoint(network, config, None, digest), name=self.name, device=device
-        )
-        self.fingerprint = digest
+        self._model = Wav2CLIP(Checkpoint.of(network, config), name=self.name, device=device)
+        self.fingerprint = self._model.fingerprint
         self.dimension = self._model.dimension
         self.sample_rate = self._model.sample_rate
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2clip.errors import InputError
-from wav2clip.library.search import Snapshot
+from wav2clip.library.search import Snapshot, read_rows
 from wav2clip.library.store import Store
 
 THRESHOLD = 0.97
@@ -55,7 +55,7 @@ def find(
     """
     if not 0 < threshold <= 1:
         raise InputError(f"threshold is {threshold}, expected above 0 and at most 1")
-    snapshot = Snapshot(store)
+    snapshot = Snapshot(store, read_rows(store))
     files = _Files(snapshot)
     groups = _Groups(len(files.first))
     for left, right, cosine in _pairs(snapshot, files, threshold, progress):

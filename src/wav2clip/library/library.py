@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike
 from platformdirs import user_data_path
 
@@ -18,17 +19,20 @@ from wav2clip.embedding.engines import split_fingerprint
 from wav2clip.errors import InputError, LibraryError, RegistryError
 from wav2clip.files import modified_ns
 from wav2clip.library import tags
+from wav2clip.library.copy import Copy, write_copy
 from wav2clip.library.duplicates import THRESHOLD, Group, find
 from wav2clip.library.filters import Filters
-from wav2clip.library.index import Executor, Here, IndexReport, Progress, update
 from wav2clip.library.query import Query, Term
 from wav2clip.library.results import Results
-from wav2clip.library.scan import scan
-from wav2clip.library.search import Snapshot, allowed_rows, search_index
+from wav2clip.library.search import Snapshot, allowed_rows, read_rows, search_index
+from wav2clip.library.settings import Settings
 from wav2clip.library.space import Vectors, mean_digest, require_direction
-from wav2clip.library.store import EXACT_ROWS, KnownFile, Settings, Store, file_id, vectors_of
+from wav2clip.library.store import EXACT_ROWS, KnownFile, Store, file_id, vectors_of
 from wav2clip.library.together import Together
 from wav2clip.models.registry import MODELS
+
+if TYPE_CHECKING:
+    from wav2clip.library.index import Executor, IndexReport, Progress
 
 ModelSource = Wav2CLIP | str | Path | None
 Loader = Callable[..., Wav2CLIP]
@@ -200,6 +204,9 @@ class Library:
         """
         if isinstance(folders, str | os.PathLike):
             folders = [folders]
+        from wav2clip.library.index import Here, update
+        from wav2clip.library.scan import scan
+
         model = self.load_model(to_index=True)
         with self.store.lock(wait):
             if rebuild:
@@ -268,6 +275,7 @@ class Library:
         """
         if limit < 1:
             raise InputError(f"limit is {limit}, expected at least 1")
+        self.store.open_copy()
         vector, excluded = self._query_vector(query, audio, image)
         where = (filters or Filters()).sql()
         version = self.store.refresh(max_age)
@@ -332,8 +340,19 @@ class Library:
         with self._reading:  # one thread reads, those that search meanwhile take what it read
             if self._snapshot is None or self._snapshot[0] != version:
                 self._snapshot = None  # frees the memory before as much is needed again
-                self._snapshot = (version, Snapshot(self.store))
+                self._snapshot = (version, Snapshot(self.store, self._rows(version)))
             return self._snapshot[1]
+
+    def _rows(self, version: int) -> pa.Table:
+        """The rows of a version, from a copy if there is one; otherwise one is left."""
+        copy = self.store.open_copy()
+        if copy is not None:
+            return copy.rows
+        rows, state = read_rows(self.store), self.store.state
+        # The state was taken after the rows: it is theirs if the version is still the same.
+        if state is not None and self.store.refresh() == version:
+            write_copy(Path(self.store.uri), Copy(version, state, self.store.settings, rows))
+        return rows
 
     # More -----------------------------------------------------------------------------------------
 

@@ -14,13 +14,11 @@ from typing import Literal
 
 import numpy as np
 
-from wav2clip.embedding.bulk import embed_segments
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import AudioError, InputError
 from wav2clip.files import display
+from wav2clip.library.settings import Settings
 from wav2clip.library.space import Vectors, centre, require_direction
-from wav2clip.library.store import Settings
-from wav2clip.reading.readers import InProcess
 
 Kind = Literal["text", "image", "audio", "vector"]
 
@@ -184,6 +182,9 @@ def _term_vector(
 
 def recording_vector(path: Path, model: Wav2CLIP, settings: Settings) -> Vectors:
     """(dimension,) of a recording: the mean of its segments, cut as the library cuts."""
+    from wav2clip.embedding.bulk import embed_segments
+    from wav2clip.reading.readers import InProcess
+
     (result,) = embed_segments(
         model,
         [path],

@@ -27,17 +27,14 @@ from numpy.typing import NDArray
 from wav2clip.downloads import cache_folder
 from wav2clip.errors import LibraryError
 from wav2clip.files import display
+from wav2clip.library.copy import Copy, read_copy, state_of
+from wav2clip.library.settings import FORMAT, Settings
 from wav2clip.library.together import Together
-
-os.environ.setdefault("LANCEDB_LOG", "error")  # else it tells users that tables are made
-import lancedb
-from lancedb.index import IvfSq
 
 EXACT_ROWS = 200_000
 """Libraries of up to so many segments are searched exactly, in memory (2 KB a row); larger ones
 through an index. See docs/results/library.md for both sides of the border."""
 
-FORMAT = "wav2clip-library/1"
 SEGMENTS, FAILURES = "segments", "failures"
 _METADATA = b"wav2clip.library"
 _KEEP_VERSIONS = timedelta(minutes=10)
@@ -57,29 +54,6 @@ _FAILURE_SCHEMA = pa.schema(
         ("reason", pa.string()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What all rows of a library share.
-
-    Attributes:
-        model: name or path that the model was loaded as.
-        fingerprint: of the model.
-        dimension: numbers per vector.
-        centred: digest of the mean that was subtracted from every vector, or "" for none.
-        segment_seconds: see :func:`wav2clip.embedding.bulk.embed_segments`.
-        overlap_seconds: the same.
-        format: version of this layout.
-    """
-
-    model: str
-    fingerprint: str
-    dimension: int
-    centred: str
-    segment_seconds: float = 10.0
-    overlap_seconds: float = 2.5
-    format: str = FORMAT
 
 
 @dataclass(frozen=True)
@@ -152,13 +126,40 @@ class Store:
         self._version, self._answers = -1, dict[str, Any]()
         self._looked = -math.inf
         self._refreshed: Together[None, int] = Together(self._refresh)
+        self._copy: Copy | None = None
 
     # Opening --------------------------------------------------------------------------------------
 
     @property
     def exists(self) -> bool:
         """Whether there is a library here."""
-        return self._open(SEGMENTS) is not None
+        return self._copy is not None or self._open(SEGMENTS) is not None
+
+    def open_copy(self) -> Copy | None:
+        """What another process left of the segments, if it still holds; see :mod:`.copy`.
+
+        While it does, whoever asks only for settings, number and version of the segments does not
+        open the tables.
+        """
+        if self.remote or self._tables:
+            return None
+        if self._copy is None:
+            self._copy = read_copy(Path(self.uri), self._segments_folder)
+            if self._copy is not None:
+                self._version = self._copy.version
+                self._answers = {
+                    "settings": self._copy.settings, "count": self._copy.rows.num_rows
+                }  # fmt: skip
+        return self._copy
+
+    @property
+    def state(self) -> str | None:
+        """What changes with the segments' table on disk; None for a library elsewhere."""
+        return None if self.remote else state_of(self._segments_folder)
+
+    @property
+    def _segments_folder(self) -> Path:
+        return Path(self.uri, f"{SEGMENTS}.lance")
 
     @property
     def segments(self) -> Any:
@@ -223,6 +224,9 @@ class Store:
 
     def _connect(self) -> Any:
         if self._database is None:
+            os.environ.setdefault("LANCEDB_LOG", "error")  # else it tells users of every table
+            import lancedb  # takes seconds: only once it is needed
+
             try:
                 self._database = lancedb.connect(self.uri, storage_options=self._options or None)
             except (OSError, RuntimeError, ValueError) as error:
@@ -289,7 +293,7 @@ class Store:
                 "kept: free space or mend the permission, then run the same command again"
             ) from error
         finally:
-            self._answers, self._looked = {}, -math.inf
+            self._answers, self._looked, self._copy = {}, -math.inf, None
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -300,6 +304,10 @@ class Store:
         """
         if time.monotonic() - self._looked < max_age:
             return self._version
+        if self._copy is not None and not self._tables:
+            if self._copy.state == self.state:
+                return self._version
+            self._copy, self._version, self._answers = None, -1, {}
         return self._refreshed(None)
 
     def _refresh(self, asked: Sequence[None]) -> list[int]:
@@ -432,6 +440,8 @@ class Store:
         Of LanceDB's indexes this one builds fastest by far at a recall as good as the others';
         see docs/results/library.md.
         """
+        from lancedb.index import IvfSq
+
         # Vectors have unit length, so the order by L2 is the order by cosine.
         self.segments.create_index("vector", config=IvfSq(distance_type="l2"))
 

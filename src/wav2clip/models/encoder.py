@@ -7,38 +7,11 @@ Module names are those of the published checkpoint, so its tensors load without 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Dimensions of the network.
-
-    Attributes:
-        planes: channels of the four stages; the last is the size of the encoder's output.
-        blocks: basic blocks of each stage.
-        projection: width of the hidden and of the output layer of the projection, or None for an
-            encoder without one, whose output is the embedding.
-        dropout: probability inside the projection while training (0.1 in the published code).
-    """
-
-    planes: tuple[int, int, int, int] = (64, 128, 256, 512)
-    blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
-    projection: int | None = 512
-    dropout: float = 0.1
-
-    @property
-    def features(self) -> int:
-        """Size of the encoder's output before the projection."""
-        return self.planes[-1]
-
-    @property
-    def dimension(self) -> int:
-        """Size of an embedding."""
-        return self.projection or self.features
+from wav2clip.models.config import EncoderConfig
 
 
 class BasicBlock(nn.Module):

@@ -8,53 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from wav2clip.models.mel import MelConfig, MelFrontend
-
-Standardize = Literal["recording", "batch"]
-
-
-@dataclass(frozen=True)
-class FrontendConfig:
-    """Preprocessing that a checkpoint was trained with.
-
-    Attributes:
-        sample_rate: Hz of the waveform that the network expects.
-        n_fft: points of the FFT and samples of the periodic Hann window.
-        hop_length: samples between neighbouring spectrogram columns.
-        log_offset: added to the power before the logarithm.
-        std_offset: added to the standard deviation before the division.
-    """
-
-    sample_rate: int = 16_000
-    n_fft: int = 512
-    hop_length: int = 353
-    log_offset: float = 1e-7
-    std_offset: float = 1e-9
-
-    @property
-    def bins(self) -> int:
-        """Rows of the one-sided spectrogram: ``n_fft // 2 + 1``."""
-        return self.n_fft // 2 + 1
-
-    @property
-    def min_samples(self) -> int:
-        """Reflect padding needs one sample more than half a window; less is zero-padded."""
-        return self.n_fft // 2 + 1
-
-    def columns(self, samples: int) -> int:
-        """Columns of the spectrogram of ``samples`` samples: ``1 + n // hop_length``."""
-        return 1 + max(samples, self.min_samples) // self.hop_length
+from wav2clip.models.config import FrontendConfig, FrontendSettings, MelConfig, Standardize
+from wav2clip.models.mel import MelFrontend
 
 
-AnyFrontendConfig = FrontendConfig | MelConfig
-
-
-def make_frontend(config: AnyFrontendConfig) -> Frontend | MelFrontend:
+def make_frontend(config: FrontendSettings) -> Frontend | MelFrontend:
     """The front end with these settings, whose type says which."""
     return MelFrontend(config) if isinstance(config, MelConfig) else Frontend(config)
 

@@ -9,11 +9,12 @@ without renaming.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+
+from wav2clip.models.config import MobileNetConfig, round_channels
 
 
 class _Row(NamedTuple):
@@ -46,46 +47,7 @@ _ROWS = (
     _Row(5, 960, 160, True, True, 1),
 )
 _STEM = 16
-_LAST = 6  # the last convolution has so many channels for each that it gets
 _NORM = {"eps": 1e-3, "momentum": 0.01}
-
-
-@dataclass(frozen=True)
-class MobileNetConfig:
-    """Dimensions of the network.
-
-    Attributes:
-        width: factor on the channels of MobileNetV3-Large, which are rounded to multiples of 8.
-        hidden: width of the projection's hidden layer.
-        classes: number of classes whose probabilities the projection passes through.
-        power: exponent of these probabilities; below 1 lifts classes that are heard faintly.
-        projection: size of an embedding, or None for an encoder without a projection, whose output
-            is the embedding.
-        dropout: probability inside the projection while training.
-    """
-
-    width: float = 0.4
-    hidden: int = 512
-    classes: int = 527
-    power: float = 1.0
-    projection: int | None = 512
-    dropout: float = 0.2
-
-    @property
-    def features(self) -> int:
-        """Size of the encoder's output before the projection."""
-        return _LAST * round_channels(_ROWS[-1].out * self.width)
-
-    @property
-    def dimension(self) -> int:
-        """Size of an embedding."""
-        return self.projection or self.features
-
-
-def round_channels(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of ``divisor`` that is not below nine tenths of ``channels``."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
 class ConvNorm(nn.Sequential):

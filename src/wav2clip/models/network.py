@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from wav2clip.models.encoder import EncoderConfig, Projection, ResNet
-from wav2clip.models.mobilenet import ClassProjection, MobileNet, MobileNetConfig
-
-NetworkConfig = EncoderConfig | MobileNetConfig
-
-ARCHITECTURES: dict[str, type[NetworkConfig]] = {
-    "resnet18": EncoderConfig,
-    "mobilenet": MobileNetConfig,
-}
-"""Name in a checkpoint's config, and the dimensions that belong to it."""
-
-
-def architecture(config: NetworkConfig) -> str:
-    """The name of the architecture that has these dimensions."""
-    return next(name for name, kind in ARCHITECTURES.items() if type(config) is kind)
+from wav2clip.models.config import EncoderConfig, MobileNetConfig, NetworkConfig
+from wav2clip.models.encoder import Projection, ResNet
+from wav2clip.models.mobilenet import ClassProjection, MobileNet
 
 
 class AudioNetwork(nn.Module):
@@ -81,3 +72,28 @@ class AudioNetwork(nn.Module):
         """The same network, its weights laid out channels-last."""
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
+
+
+def build_network(config: NetworkConfig, weights: Mapping[str, NDArray[Any]]) -> AudioNetwork:
+    """A network for inference (evaluation mode, no gradients) with these weights.
+
+    Args:
+        config: dimensions.
+        weights: those of :func:`wav2clip.models.checkpoint.load_checkpoint`, by the names of the
+            network's state; counters of training steps may be left out.
+    """
+    with torch.device("meta"):  # the weights are there: initialising others first is waste
+        network = AudioNetwork(config)
+    state = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+    for name in network.state_dict():
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, torch.tensor(0))
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False).channels_last()
+
+
+def expected_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a network, without the counters of training steps."""
+    with torch.device("meta"):
+        state = AudioNetwork(config).state_dict()
+    return {n: tuple(v.shape) for n, v in state.items() if not n.endswith("num_batches_tracked")}

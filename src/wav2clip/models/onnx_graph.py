@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from wav2clip import __version__
 from wav2clip.errors import InputError, MissingExtraError
+from wav2clip.models.config import MelConfig
 from wav2clip.models.encoder import BasicBlock, ResNet
-from wav2clip.models.mel import QUIETEST, MelConfig, mel_filters
 from wav2clip.models.mobilenet import (
     ClassProjection,
     ConvNorm,
@@ -35,19 +35,26 @@ from wav2clip.models.mobilenet import (
     MobileNet,
 )
 from wav2clip.models.network import AudioNetwork
+from wav2clip.models.sessions import (
+    EMBEDDING,
+    FEATURE_MAP,
+    FEATURES,
+    SPECTROGRAM,
+    WAVEFORM,
+    Session,
+)
+from wav2clip.models.spectrogram import QUIETEST, mel_filters
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from wav2clip.models.checkpoint import AudioConfig
+    from wav2clip.models.config import AudioConfig
 
 Array = NDArray[Any]
 Ranges = Mapping[str, tuple[float, float]]
 
 OPSET = 17
 """Of 2022; what follows uses nothing newer, so old runtimes read it too."""
-SPECTROGRAM, WAVEFORM = "spectrogram", "waveform"
-EMBEDDING, FEATURES, FEATURE_MAP = "embedding", "features", "feature_map"
 _FIRST = "stem"
 HEADROOM = 1.3
 """Ranges are widened by so much, for some recordings go beyond what calibration saw. Of 1, 1.15,
@@ -126,7 +133,7 @@ def activation_ranges(
     graph.add_encoder()
     graph.outputs = {name: ["batch", None, None, None] for name in graph.activations}
     model = graph.finish(SPECTROGRAM, config.frontend.bins, {})
-    session = open_session(model.SerializeToString())
+    session = Session(model.SerializeToString())
     ranges: dict[str, tuple[float, float]] = {}
     for spectrogram in spectrograms:
         arrays = session.run(graph.activations, {SPECTROGRAM: spectrogram.numpy()})
@@ -136,23 +143,6 @@ def activation_ranges(
     if not ranges:
         raise InputError("no sound to take the ranges of activations from")
     return ranges
-
-
-def open_session(model: bytes, threads: int | None = None) -> Any:
-    """An ONNX Runtime session on the CPU.
-
-    Args:
-        model: a serialised graph.
-        threads: of one call; by default as many as torch uses.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError(_MISSING) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 @dataclass(frozen=True)
@@ -313,7 +303,7 @@ class _Graph:
         around = (front.n_fft - front.window_length) // 2
         window = torch.hann_window(front.window_length, periodic=False, dtype=torch.float64).numpy()
         power = self._power(x, front.n_fft, front.hop_length, np.pad(window, around))
-        x = self.node("MatMul", self.constant("filters", mel_filters(front).numpy()), power)
+        x = self.node("MatMul", self.constant("filters", mel_filters(front)), power)
         x = self.node("Log", self.node("Add", x, number("log_offset", front.log_offset)))
         x = self.node("Add", x, number("shift", front.shift))
         self.node("Div", x, number("scale", front.scale), name=SPECTROGRAM)

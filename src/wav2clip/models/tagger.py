@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 from wav2clip.errors import CheckpointError, InputError
 from wav2clip.files import display
-from wav2clip.models.checkpoint import check_finite, read_tensors
-from wav2clip.models.mel import MelConfig, MelFrontend
-from wav2clip.models.mobilenet import MobileNet, MobileNetConfig, classifier
+from wav2clip.models.checkpoint import check_finite
+from wav2clip.models.config import MelConfig, MobileNetConfig
+from wav2clip.models.mel import MelFrontend
+from wav2clip.models.mobilenet import MobileNet, classifier
 from wav2clip.models.network import AudioNetwork
+from wav2clip.models.published import read_tensors
 from wav2clip.models.registry import TAGGER, TAGGER_CLASSES, fetch
 
 LABELS_FILE = "class_labels_indices.csv"
@@ -193,4 +195,4 @@ def _load(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
         raise CheckpointError(
             f"{display(path)}: its tensors do not fit MobileNetV3 as EfficientAT uses it ({error})"
         ) from error
-    check_finite(state, display(path))
+    check_finite({name: tensor.numpy() for name, tensor in state.items()}, display(path))

@@ -15,10 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from wav2clip.errors import InputError
 from wav2clip.files import display
-from wav2clip.models.checkpoint import FRONTENDS
-from wav2clip.models.frontend import AnyFrontendConfig
-from wav2clip.models.mel import MelConfig
-from wav2clip.models.network import ARCHITECTURES, NetworkConfig
+from wav2clip.models.config import (
+    ARCHITECTURES,
+    FRONTENDS,
+    FrontendSettings,
+    MelConfig,
+    NetworkConfig,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -85,7 +88,7 @@ class NetworkSettings(Section):
         dimensions: dict[str, Any] = {name: getattr(self, name) for name in names}
         return ARCHITECTURES[self.architecture](**dimensions)
 
-    def frontend(self) -> AnyFrontendConfig:
+    def frontend(self) -> FrontendSettings:
         """The front end that belongs to the architecture."""
         if self.architecture == "mobilenet":
             return MelConfig(peak=self.peak)

@@ -33,7 +33,8 @@ from torch.utils.data import DataLoader
 from wav2clip import __version__
 from wav2clip.errors import TrainingError
 from wav2clip.files import atomic_path, display
-from wav2clip.models.checkpoint import AudioConfig, save_checkpoint
+from wav2clip.models.checkpoint import save_checkpoint
+from wav2clip.models.config import AudioConfig
 from wav2clip.pretrain.config import FitConfig, check_config, dump_config
 from wav2clip.pretrain.data import (
     Corpus,

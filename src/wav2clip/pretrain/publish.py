@@ -10,14 +10,8 @@ from typing import Any
 
 from wav2clip.errors import DataError, InputError
 from wav2clip.files import atomic_path, display
-from wav2clip.models.checkpoint import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    AudioConfig,
-    Checkpoint,
-    load_checkpoint,
-)
-from wav2clip.models.network import architecture
+from wav2clip.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint
+from wav2clip.models.config import AudioConfig, architecture
 from wav2clip.pretrain.shards import disk_errors
 
 CARD_FILE = "README.md"

@@ -8,7 +8,7 @@ import torch
 
 from wav2clip.errors import DataError, TrainingError
 from wav2clip.models.checkpoint import load_checkpoint
-from wav2clip.models.mobilenet import MobileNetConfig
+from wav2clip.models.config import MobileNetConfig
 from wav2clip.models.network import AudioNetwork
 from wav2clip.models.tagger import load_tagger
 from wav2clip.pretrain.config import NetworkSettings

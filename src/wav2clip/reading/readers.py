@@ -303,7 +303,7 @@ class _Child:
         self._late = False
         self._waiting, self._waited = False, 0.0
         self._ended, self._owner = Lock(), os.getpid()
-        path, environment = self.origin
+        path, _ = self.origin
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-c", _START, *path],
@@ -311,7 +311,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if sys.flags.dev_mode else subprocess.DEVNULL,
-            env={**environment, **threads, "MALLOC_ARENA_MAX": "2"},
+            env={**os.environ, **threads, "MALLOC_ARENA_MAX": "2"},
         )
         _widen(self._process.stdout)
 
@@ -452,8 +452,10 @@ def _seconds() -> float:
 
 
 def _origin() -> tuple[list[str], dict[str, str]]:
-    """Where modules are found, without the working directory, and the environment."""
-    return [entry for entry in sys.path if entry], dict(os.environ)
+    """Where modules are found, without the working directory, and what a reader heeds besides."""
+    heeded = ("PYTHON", "WAV2CLIP", "LD_", "PATH", "HOME", "TMP")
+    environment = {n: value for n, value in os.environ.items() if n.startswith(heeded)}
+    return [entry for entry in sys.path if entry], environment
 
 
 class _Spare:

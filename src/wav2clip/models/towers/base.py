@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
-from torch.nn import functional as F
 
+if TYPE_CHECKING:
+    from torch import Tensor
 from wav2clip.errors import InputError
 from wav2clip.models.space import Space
 from wav2clip.models.towers.images import ImageSource, open_image
@@ -140,31 +141,6 @@ def check_images(images: Sequence[ImageSource]) -> list[ImageSource]:
     if isinstance(images, (str, bytes)) or not isinstance(images, Sequence):
         raise InputError(f"got {_shown(images)}, expected a list of paths or PIL images")
     return list(images)
-
-
-def check_pixels(pixels: Tensor) -> None:
-    """Nothing, if the pixels are (batch, 3, height, width).
-
-    Raises:
-        InputError: another shape.
-    """
-    if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
-        raise InputError(
-            f"got pixels of shape {tuple(pixels.shape)}, expected (batch, 3, height, width)"
-        )
-
-
-def crop_square(pixels: Tensor, side: int) -> Tensor:
-    """The middle squares of pictures (batch, 3, height, width), scaled to ``side`` pixels."""
-    height, width = pixels.shape[2:]
-    edge = min(height, width)
-    top, left = (height - edge) // 2, (width - edge) // 2
-    middle = pixels[:, :, top : top + edge, left : left + edge]
-    if edge == side:
-        return middle
-    return F.interpolate(
-        middle, size=(side, side), mode="bicubic", align_corners=False, antialias=edge > side
-    ).clamp(0, 1)
 
 
 def _shown(value: object) -> str:

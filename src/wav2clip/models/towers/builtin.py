@@ -1,40 +1,38 @@
 """The towers that ship inside the package: small networks trained to answer as CLIP ViT-B/32 does.
 
-What they approximate, how closely, and from what they were made: docs/model-card-builtin.md.
+What they approximate, how closely, and from what they were made: docs/model-card-builtin.md. On the
+CPU ONNX Runtime computes with them; PyTorch does where gradients are wanted, or another device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
 from tokenizers import BertWordPieceTokenizer, Encoding
-from torch import Tensor
-from torch.nn import functional as F
 
 from wav2clip.errors import CheckpointError
+from wav2clip.files import digest
+from wav2clip.models.checkpoint import GRAPH_FILE
+from wav2clip.models.config import TextConfig
+from wav2clip.models.sessions import EMBEDDING, IDS, PIXELS, Session
 from wav2clip.models.space import CLIP_VIT_B32
-from wav2clip.models.towers.base import (
-    TEXT_BATCH,
-    Embeddings,
-    Towers,
-    check_pixels,
-    check_texts,
-    crop_square,
-)
-from wav2clip.models.towers.image_network import SIDE, ImageNetwork
+from wav2clip.models.towers.base import TEXT_BATCH, Embeddings, Towers, check_texts
 from wav2clip.models.towers.images import square
 from wav2clip.models.towers.language import explain, unread_words, warn_once
-from wav2clip.models.towers.packed import digest, load_packed
-from wav2clip.models.towers.text_network import TextConfig, TextNetwork
+from wav2clip.runtime import require_torch
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
+
+    from wav2clip.models.towers.image_network import ImageNetwork
 
 FOLDER = Path(__file__).parents[2] / "weights" / "builtin"
 TEXT_WEIGHTS = Path("text") / "model.safetensors"
@@ -43,21 +41,31 @@ IMAGE_WEIGHTS = Path("image") / "model.safetensors"
 MEANS = Path("means.safetensors")
 """Means of genuine CLIP unit vectors of words (``text``) and of pictures (``image``)."""
 
+SIDE = 260
+"""Width and height of the pictures that the image network reads."""
+
 TOGETHER = 4
 """Pictures that go through the network together. With more the CPU spends most of the time fetching
 fresh memory: 69 ms a picture in batches of 32, 39 ms in batches of 4 (two cores)."""
 
+_Compute = Callable[[NDArray[Any]], Embeddings]
+
 
 class BuiltinTowers(Towers):
-    """The built-in pair, in the space of CLIP ViT-B/32. Each tower is loaded when first used."""
+    """The built-in pair, in the space of CLIP ViT-B/32. Each tower is loaded when first used.
+
+    Args:
+        device: as PyTorch names it; what is not the CPU needs PyTorch.
+        folder: of the weights.
+    """
 
     name = "builtin"
     space = CLIP_VIT_B32
     differentiable = True
     logit_scale = 100.0
 
-    def __init__(self, device: str | torch.device | None = None, folder: Path = FOLDER) -> None:
-        self.device = torch.device(device or "cpu")
+    def __init__(self, device: Any = None, folder: Path = FOLDER) -> None:
+        self.device = str(device or "cpu")
         self._folder = folder
 
     @cached_property
@@ -67,27 +75,33 @@ class BuiltinTowers(Towers):
 
     @cached_property
     def means(self) -> dict[str, Embeddings]:  # type: ignore[override]
-        means = load_packed(self._folder / MEANS)
-        return {modality: mean.numpy() for modality, mean in means.items()}
+        try:
+            return load_file(self._folder / MEANS)
+        except Exception as error:
+            raise CheckpointError(
+                f"the built-in means cannot be read ({error}); reinstall wav2clip"
+            ) from error
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """See :meth:`Towers.encode_pixels`; the middle square is scaled to 260 x 260."""
+        from torch.nn.functional import normalize
+
+        from wav2clip.models.towers.pixels import check_pixels, crop_square
+
         check_pixels(pixels)
-        embeddings: Tensor = self._image(crop_square(pixels.to(self.device), SIDE))
-        return F.normalize(embeddings, dim=-1)
+        embeddings: Tensor = self._image_network(crop_square(pixels.to(self.device), SIDE))
+        return normalize(embeddings, dim=-1)
 
     def unreadable(self, texts: Sequence[str]) -> list[str]:
         """See :meth:`Towers.unreadable`: other scripts than the Latin one, and emoji."""
         phrases = check_texts(texts)
         if not phrases:
             return []
-        encodings = self._text[1].encode_batch(phrases)
+        encodings = self._tokenizer.encode_batch(phrases)
         return [explain(words) for words in _unread(phrases, encodings)]
 
-    @torch.inference_mode()
     def _texts(self, phrases: list[str]) -> Embeddings:
-        network, tokenizer = self._text
-        encodings = tokenizer.encode_batch(phrases)
+        encodings = self._tokenizer.encode_batch(phrases)
         for words in _unread(phrases, encodings):
             warn_once(words)
         rows = [encoding.ids for encoding in encodings]
@@ -98,40 +112,61 @@ class BuiltinTowers(Towers):
             group = list(same)
             for start in range(0, len(group), TEXT_BATCH):
                 part = group[start : start + TEXT_BATCH]
-                ids = torch.tensor([rows[row] for row in part], device=self.device)
-                embeddings[part] = network(ids).cpu().numpy()
+                embeddings[part] = self._embed_ids(np.array([rows[row] for row in part], np.int64))
         return embeddings
 
-    @torch.inference_mode()
     def _images(self, pictures: list[Image]) -> Embeddings:
         pixels = np.stack([np.asarray(square(picture, SIDE)) for picture in pictures])
-        tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device) / 255
-        starts = range(0, len(tensor), TOGETHER)
-        parts = [self._image(tensor[start : start + TOGETHER]) for start in starts]
-        embeddings: Embeddings = torch.cat(parts).cpu().numpy()
+        floats = np.moveaxis(pixels, 3, 1).astype(np.float32) / 255
+        starts = range(0, len(floats), TOGETHER)
+        return np.concatenate([self._embed_pixels(floats[s : s + TOGETHER]) for s in starts])
+
+    @cached_property
+    def _tokenizer(self) -> BertWordPieceTokenizer:
+        return word_pieces(self._folder / VOCABULARY, TextConfig.context)
+
+    @cached_property
+    def _embed_ids(self) -> _Compute:
+        """Word pieces (batch, length) to embeddings."""
+        weights = self._folder / TEXT_WEIGHTS
+        if self.device == "cpu":
+            return _on_onnx_runtime(weights, IDS)
+        require_torch(f"device {self.device}")
+        from wav2clip.models.towers.text_network import load_text_network
+
+        return _on_torch(load_text_network(weights), self.device)
+
+    @cached_property
+    def _embed_pixels(self) -> _Compute:
+        """Pictures (batch, 3, 260, 260) in [0, 1] to embeddings."""
+        if self.device == "cpu":
+            return _on_onnx_runtime(self._folder / IMAGE_WEIGHTS, PIXELS)
+        return _on_torch(self._image_network, self.device)
+
+    @cached_property
+    def _image_network(self) -> ImageNetwork:
+        require_torch("what needs gradients of pictures, or another device than the CPU,")
+        from wav2clip.models.towers.image_network import load_image_network
+
+        return load_image_network(self._folder / IMAGE_WEIGHTS).to(self.device)
+
+
+def _on_onnx_runtime(weights: Path, source: str) -> _Compute:
+    session = Session(weights.with_name(GRAPH_FILE))
+    return lambda batch: session.run([EMBEDDING], {source: batch})[0]
+
+
+def _on_torch(network: Any, device: str) -> _Compute:
+    import torch
+
+    network = network.to(device)
+
+    @torch.inference_mode()
+    def compute(batch: NDArray[Any]) -> Embeddings:
+        embeddings: Embeddings = network(torch.from_numpy(batch).to(device)).cpu().numpy()
         return embeddings
 
-    @cached_property
-    def _text(self) -> tuple[TextNetwork, BertWordPieceTokenizer]:
-        """Network and tokenizer of the text tower."""
-        state = load_packed(self._folder / TEXT_WEIGHTS)
-        config = TextConfig()
-        with torch.device("meta"):
-            network = TextNetwork(config)
-        network.load_state_dict(state, assign=True)
-        network = network.eval().requires_grad_(False).to(self.device)
-        return (
-            network.pack_linears() if self.device.type == "cpu" else network,
-            word_pieces(self._folder / VOCABULARY, config.context),
-        )
-
-    @cached_property
-    def _image(self) -> ImageNetwork:
-        state = load_packed(self._folder / IMAGE_WEIGHTS)
-        with torch.device("meta"):
-            network = ImageNetwork()
-        network.load_state_dict(state, assign=True)
-        return network.eval().requires_grad_(False).to(self.device)
+    return compute
 
 
 def _unread(phrases: Sequence[str], encodings: Sequence[Encoding]) -> Iterator[list[str]]:

@@ -20,7 +20,8 @@ from wav2clip.downloads import offline
 from wav2clip.errors import InputError, MissingExtraError, RegistryError
 from wav2clip.files import display
 from wav2clip.models.space import CLIP_VIT_B32, Space
-from wav2clip.models.towers.base import TEXT_BATCH, Embeddings, Towers, check_pixels, crop_square
+from wav2clip.models.towers.base import TEXT_BATCH, Embeddings, Towers
+from wav2clip.models.towers.pixels import check_pixels, crop_square
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,13 +8,14 @@ squeeze and excitation and with ReLU6 instead of swish. The weights are made by
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIDE = 260
-"""Width and height of the pictures that the network reads."""
+from wav2clip.models.towers.packed import load_packed
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
@@ -129,6 +130,14 @@ class Trunk(nn.Module):
         return features, self.classes(features)
 
 
+@cache
+@torch.inference_mode(False)  # gradients will flow through it, whoever asks first
+def _resizing(source: int, target: int) -> Tensor:
+    """(target, source): bicubic resizing of one axis as a matrix, which any runtime multiplies."""
+    identity = torch.eye(source)[None, None]
+    return F.interpolate(identity, (target, source), mode="bicubic", antialias=True)[0, 0]
+
+
 class ImageNetwork(nn.Module):
     """Pictures to embeddings.
 
@@ -159,12 +168,12 @@ class ImageNetwork(nn.Module):
         for trunk, (_, side) in zip(self.trunks, TRUNKS, strict=True):
             x = pixels
             if pixels.shape[-1] != side:
-                x = F.interpolate(x, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+                rows = _resizing(int(pixels.shape[-1]), side).to(pixels)
+                x = (rows @ x @ rows.T).clamp(0, 1)
             x = (x - mean) / std
             seen, logits = trunk(torch.cat([x, x.flip(3)]))
-            features.append((seen[: len(x)] + seen[len(x) :]) / 2)
-            logits = (logits[: len(x)] + logits[len(x) :]) / 2
-            shares.append(F.softmax(logits, dim=-1))
+            features.append(seen.unflatten(0, (2, -1)).mean(dim=0))
+            shares.append(F.softmax(logits.unflatten(0, (2, -1)).mean(dim=0), dim=-1))
         return torch.cat(features, dim=1), torch.stack(shares).mean(0)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -176,3 +185,15 @@ class ImageNetwork(nn.Module):
         # The length that leaves the sum a unit vector where the direction is level with the mean.
         spread = torch.sqrt(1 - self.middle.square().sum())
         return torch.as_tensor(self.middle + spread * direction)
+
+
+def load_image_network(weights: Path) -> ImageNetwork:
+    """The network for inference, with the weights of a packed file.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    with torch.device("meta"):
+        network = ImageNetwork()
+    network.load_state_dict(load_packed(weights), assign=True)
+    return network.eval().requires_grad_(False)

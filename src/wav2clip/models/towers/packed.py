@@ -6,7 +6,6 @@ weights alone: the network computes in float32.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,12 +65,3 @@ def load_packed(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"the built-in weights {path.name} cannot be read ({error}); reinstall wav2clip"
         ) from error
-
-
-def digest(*paths: Path) -> str:
-    """Sixteen hexadecimal digits over the contents of files."""
-    total = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()[:16]

@@ -6,38 +6,14 @@ Encoder: Devlin et al. 2019 (arXiv 1810.04805), post-norm blocks, in the dimensi
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class TextConfig:
-    """Dimensions of the network.
-
-    Attributes:
-        vocabulary: number of word pieces.
-        width: size of a token's state.
-        heads: attention heads per block.
-        hidden: width of a block's feed-forward layer.
-        layers: number of blocks.
-        head: hidden width of the perceptron over the pooled states.
-        context: longest input in word pieces, the start and the end mark included; CLIP's own
-            limit is 77.
-        dimension: size of an embedding.
-    """
-
-    vocabulary: int = 30522
-    width: int = 384
-    heads: int = 12
-    hidden: int = 1536
-    layers: int = 3
-    head: int = 1024
-    context: int = 77
-    dimension: int = 512
+from wav2clip.models.config import TextConfig
+from wav2clip.models.towers.packed import load_packed
 
 
 class Block(nn.Module):
@@ -111,42 +87,14 @@ class TextNetwork(nn.Module):
         """Embeddings (batch, dimension)."""
         return torch.as_tensor(self.head(self.features(ids, mask)))
 
-    def pack_linears(self) -> TextNetwork:
-        """The same network for inference on the CPU, with weights in the order of oneDNN's kernels.
 
-        They take half as long as those that PyTorch uses otherwise. Where this build of PyTorch
-        cannot keep weights so, nothing changes.
-        """
-        if _can_pack():
-            for name, module in list(self.named_modules()):
-                if isinstance(module, nn.Linear):
-                    self.set_submodule(name, PackedLinear(module))
-        return self
+def load_text_network(weights: Path) -> TextNetwork:
+    """The network for inference, with the weights of a packed file.
 
-
-class PackedLinear(nn.Module):
-    """A linear layer for inference, on the operators to which PyTorch's compiler lowers them."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        weight = linear.weight.detach().contiguous()
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
-        self._bias = linear.bias.detach()
-
-    def forward(self, x: Tensor) -> Tensor:
-        multiply = torch.ops.mkldnn._linear_pointwise
-        y: Tensor = multiply(x, self._weight, self._bias, "none", [], "")
-        return y
-
-
-@functools.cache
-def _can_pack() -> bool:
-    """Whether PyTorch has the operators here as :class:`PackedLinear` calls them."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    try:
-        with torch.inference_mode():
-            PackedLinear(nn.Linear(1, 1))(torch.zeros(1, 1))
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return True
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    with torch.device("meta"):
+        network = TextNetwork()
+    network.load_state_dict(load_packed(weights), assign=True)
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,58 @@
+"""What computes: how many threads, and whether PyTorch is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+from wav2clip.errors import MissingExtraError
+
+
+def threads() -> int:
+    """Threads that a computation of this process may use.
+
+    Those of PyTorch where it is in use; else ``OMP_NUM_THREADS`` where it is set, or as many as
+    there are cores that the process may run on.
+    """
+    if torch := sys.modules.get("torch"):
+        return int(torch.get_num_threads())
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def set_threads(count: int) -> None:
+    """Let what this process computes from now on use so many threads."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    set_torch_threads(count)
+
+
+def set_torch_threads(count: int) -> None:
+    """Threads of the operations of PyTorch that this thread calls, if PyTorch is in use at all."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
+
+
+def require_torch(what: str) -> None:
+    """Do nothing if PyTorch is installed.
+
+    Args:
+        what: needs it; the beginning of a sentence.
+
+    Raises:
+        MissingExtraError: it is not; the message says how to install it.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError(needs_torch(what))
+
+
+def needs_torch(what: str) -> str:
+    """What to say where PyTorch is missing."""
+    return (
+        f"{what} needs PyTorch, which is not installed: pip install 'wav2clip[torch]' (for a Linux "
+        "machine without a GPU add --extra-index-url https://download.pytorch.org/whl/cpu)"
+    )
