@@ -15,6 +15,8 @@ from library_sounds import noise
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.library import Filters, Library
 from wav2clip.library.copy import NAME
+from wav2clip.library.index import Here
+from wav2clip.reading.readers import InProcess
 
 pytestmark = pytest.mark.everyday
 
@@ -96,7 +98,7 @@ def test_a_copy_that_is_damaged_is_none(searched: Path, small: Wav2CLIP, damage:
 def test_a_library_that_cannot_be_written(
     small: Wav2CLIP, unprivileged: None, library: Library, sounds: Path
 ) -> None:
-    library.index(sounds)
+    library.index(sounds, executor=Here(small, readers=InProcess()))
     folder = Path(library.store.uri)
     folder.chmod(0o555)
     try:
