@@ -77,3 +77,19 @@ def test_doctor(run_command: Run) -> None:
     assert engines["onnx, cpu"]["cosine"] > 0.9999
     assert [engine["name"] for engine in found["engines"] if engine["automatic"]] != []
     assert "onnx" in found["extras"]
+
+
+def test_an_export_loads_without_pytorch(
+    run_command: Run, small_mobilenet_checkpoint: Path, tmp_path: Path
+) -> None:
+    """The built-in architecture gets a graph over its own weights, beside the one to give away."""
+    out = tmp_path / "out"
+    result = run_command("export", small_mobilenet_checkpoint, "-o", out)
+    assert result.returncode == 0, result.stderr
+    again, exact = load(out), load(out, engine="torch")
+    assert (again.engine, again.fingerprint) == ("onnx", exact.fingerprint)
+    wave = tone(1.0).astype(np.float32)
+    np.testing.assert_allclose(
+        again.embed_audio(wave, 32_000), exact.embed_audio(wave, 32_000), rtol=1e-3, atol=1e-5
+    )
+    assert (out / "network.onnx").stat().st_size < (out / "model.onnx").stat().st_size

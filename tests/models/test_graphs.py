@@ -105,7 +105,7 @@ def test_a_graph_of_other_weights_is_refused(tmp_path: Path) -> None:
     own = load_checkpoint(registry.locate("builtin"))
     folder = save_checkpoint(tmp_path / "model", own.network, own.config, own.mean)
     assert load(folder).engine == "torch", "no graph, no ONNX Runtime unless it is asked for"
-    weights, graph = folder / "model.safetensors", folder / "model.onnx"
+    weights, graph = folder / "model.safetensors", folder / "network.onnx"
     write_audio_graph(load_checkpoint(folder), weights, graph)
     assert load(folder).engine == "onnx"
     other = own.network

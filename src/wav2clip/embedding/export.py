@@ -11,9 +11,16 @@ import torch
 from wav2clip.audio import io
 from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.files import atomic_path, display
-from wav2clip.models.checkpoint import Checkpoint, save_checkpoint
-from wav2clip.models.config import FrontendConfig
+from wav2clip.models.checkpoint import (
+    GRAPH_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from wav2clip.models.config import FrontendConfig, MelConfig
 from wav2clip.models.frontend import Frontend
+from wav2clip.models.graphs import write_audio_graph
 from wav2clip.models.onnx_graph import activation_ranges, build_onnx
 
 CALIBRATION_SECONDS = 10.0
@@ -61,6 +68,9 @@ def calibrate(
 def export_onnx(checkpoint: Checkpoint, folder: Path, *, frontend: bool = True) -> list[Path]:
     """Write ``model.onnx`` and, for a calibrated model, ``model-int8.onnx``, with the checkpoint.
 
+    The checkpoint of a built-in architecture gets a graph of its own (``network.onnx``), with which
+    it loads without PyTorch.
+
     Args:
         checkpoint: any; 8-bit needs ``config.activation_ranges``, see :func:`calibrate`.
         folder: made if it is not there; ``wav2clip.load`` takes it afterwards.
@@ -88,6 +98,9 @@ def export_onnx(checkpoint: Checkpoint, folder: Path, *, frontend: bool = True) 
         if name == "model.onnx" or ranges is not None
     }
     save_checkpoint(folder, checkpoint.network, checkpoint.config, checkpoint.mean)
+    if isinstance(checkpoint.config.frontend, MelConfig):
+        saved = load_checkpoint(folder)
+        write_audio_graph(saved, folder / WEIGHTS_FILE, folder / GRAPH_FILE)
     for path, graph in graphs.items():
         with atomic_path(path) as temporary:
             temporary.write_bytes(graph.SerializeToString())

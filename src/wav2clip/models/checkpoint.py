@@ -1,7 +1,7 @@
 """Weights on disk: the published layout, and the project's own.
 
 The project's own is a folder with ``model.safetensors`` and ``config.json``; the config carries
-architecture, dimensions, preprocessing, licence and provenance. A third file, ``model.onnx``, may
+architecture, dimensions, preprocessing, licence and provenance. A third file, ``network.onnx``, may
 say how ONNX Runtime computes with these weights; whoever has it needs no PyTorch. The published
 checkpoint is a file of PyTorch's (:mod:`wav2clip.models.published`). None ever executes anything.
 """
@@ -29,7 +29,7 @@ from wav2clip.runtime import require_torch
 if TYPE_CHECKING:
     from wav2clip.models.network import AudioNetwork
 
-WEIGHTS_FILE, CONFIG_FILE, GRAPH_FILE = "model.safetensors", "config.json", "model.onnx"
+WEIGHTS_FILE, CONFIG_FILE, GRAPH_FILE = "model.safetensors", "config.json", "network.onnx"
 
 Weights = Mapping[str, NDArray[Any]]
 
