@@ -38,6 +38,7 @@ def test_duplicates_are_those_of_every_pair(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against a comparison of all pairs, one by one; blocks smaller than the library."""
+    pytest.importorskip("torch")  # to the built-in model such noise is equal to the last digit
     monkeypatch.setattr("wav2clip.library.duplicates._BLOCK", 7)
     folder = tmp_path / "sounds"
     folder.mkdir()
