@@ -284,9 +284,10 @@ class Wav2CLIP:
         return frames._replace(embeddings=unit(frames.embeddings)) if normalize else frames
 
     def encode_audio(self, wave: ArrayLike, sample_rate: int) -> Embeddings:
-        """Features of the residual network before the projection, as probes like them.
+        """Features of the encoder before the projection, as probes like them.
 
-        Arguments as :meth:`embed_audio`; returns (512,) or (batch, 512) float32.
+        Arguments as :meth:`embed_audio`; returns (features,) or (batch, features) float32: 512 of
+        the published architecture, 384 of the built-in model.
         """
         waves, single = self._waves(wave, sample_rate)
         features = _embed_groups(waves, self._engine.features)

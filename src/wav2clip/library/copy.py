@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,17 +66,18 @@ def read_copy(library: Path, table: Path) -> Copy | None:
 
 
 def write_copy(library: Path, copy: Copy) -> None:
-    """Leave a copy for the next process, or none where the folder cannot be written."""
+    """Leave a copy for the next process; none where the folder cannot be written.
+
+    One that lies there already may stay: it is of another state, and will not be read.
+    """
     stored = {
         "version": copy.version, "state": copy.state, "settings": asdict(copy.settings)
     }  # fmt: skip
     rows = copy.rows.replace_schema_metadata({_METADATA: json.dumps(stored)})
-    try:
-        with (
-            atomic_path(library / NAME) as temporary,
-            pa.OSFile(str(temporary), "wb") as file,
-            pa.ipc.new_file(file, rows.schema) as writer,
-        ):
-            writer.write_table(rows)
-    except OSError:
-        (library / NAME).unlink(missing_ok=True) if os.access(library, os.W_OK) else None
+    with (
+        suppress(OSError),
+        atomic_path(library / NAME) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_file(file, rows.schema) as writer,
+    ):
+        writer.write_table(rows)
