@@ -174,7 +174,7 @@ class Tally:
     def __init__(self) -> None:
         self.ends: Counter[str] = Counter()
         self.by_suffix: dict[str, Counter[str]] = defaultdict(Counter)
-        self.good, self.lost, self.missing = 0, list[str](), 0
+        self.good, self.lost, self.missing = 0, list[str](), list[str]()
 
     def add(self, folder: Path, alone: dict[str, list[float]], written: Sequence[str]) -> None:
         results, end = embed(folder)
@@ -185,7 +185,7 @@ class Tally:
                 self.good += 1
                 self._good(name, found, alone[name.partition(" ")[2]])
             elif found is None:
-                self.missing += 1
+                self.missing.append(name)
             else:
                 self.by_suffix[Path(name).suffix][outcome(*found[:2])] += 1
 
@@ -248,6 +248,7 @@ def run(count: int, seed: int) -> tuple[Tally, float]:
 
 def report(tally: Tally, seconds: float, count: int, seed: int) -> str:
     lost = "".join(f"\n- {line}" for line in tally.lost[:50])
+    missing = "".join(f", {name}" for name in tally.missing)
     command = f"python benchmarks/damaged.py --files {count} --seed {seed}"
     return f"""# {count:,} damaged files
 
@@ -257,7 +258,7 @@ def report(tally: Tally, seconds: float, count: int, seed: int) -> str:
 |---|---|
 | commands that crashed | {tally.ends["crashed"]} of {tally.ends.total()} |
 | commands that hung | {tally.ends["hung"]} |
-| damaged files without a result | {tally.missing} |
+| damaged files without a result | {len(tally.missing)}{missing} |
 | good files lost, of {tally.good:,} between them | {len(tally.lost)} |
 {lost}
 

@@ -73,7 +73,7 @@ def test_failures_are_listed_and_the_exit_code_says_so(
     )
     assert result.returncode == 1
     assert "train: 1 clips" in result.stdout
-    assert "NaN or infinite" in result.stderr
+    assert "NaN, infinite or beyond" in result.stderr
     assert "gone.wav: No such file" in result.stderr
     assert "2 failed, 1 done" in result.stderr
     [sample] = iterate(tmp_path / "shards")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from media import tone, wav_bytes
 from patience import HANGS
@@ -74,6 +75,24 @@ def test_reads_no_further_ahead_than_it_needs(small: Wav2CLIP, tmp_path: Path) -
         next(results)
     assert taken <= 4 * bulk._AHEAD
     results.close()
+
+
+@pytest.mark.parametrize("loudest", [3e38, 1e30, np.inf, np.nan])
+def test_what_is_no_sound_costs_its_file_alone(
+    small: Wav2CLIP, tmp_path: Path, loudest: float
+) -> None:
+    """The first is finite until it is resampled, of the second the power is not."""
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        soundfile.write(tmp_path / f"{name}.wav", rng.uniform(-1, 1, 44_100), 44_100, "FLOAT")
+    broken = rng.choice([-loudest, loudest], 44_100).astype(np.float32)
+    soundfile.write(tmp_path / "b.wav", broken, 44_100, "FLOAT")
+    found = {each.path.name: each for each in embed_files(small, sorted(tmp_path.iterdir()))}
+    assert set(found) == {"a.wav", "b.wav", "c.wav"}
+    assert "NaN, infinite or beyond" in (found["b.wav"].error or "")
+    for name in ("a.wav", "c.wav"):
+        assert found[name].error is None
+        assert np.isfinite(found[name].embeddings).all()
 
 
 def test_no_files(small: Wav2CLIP) -> None:

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wav2clip.models.config import MelConfig
+from wav2clip.models.config import FrontendConfig, MelConfig
 from wav2clip.models.frontend import make_frontend
-from wav2clip.pretrain.augment import Augment, either, loudness
+from wav2clip.pretrain.augment import Augment, either, loudness, normal_like
 from wav2clip.pretrain.batch import Batch, waveform
 from wav2clip.pretrain.config import AugmentSettings
 
@@ -111,6 +111,25 @@ def test_loudness_stays_unless_it_is_to_change() -> None:
     assert (peaks >= -40.01).all() and (peaks <= -9.99).all() and peaks.std() > 3
     scale = louder.abs().amax(1) / wave.abs().amax(1)
     torch.testing.assert_close(louder, wave * scale[:, None])
+
+
+def test_silence_is_nothing_after_standardising() -> None:
+    batch = make_batch(4)
+    batch.audio[1] = 0
+    augment = Augment(AugmentSettings(), make_frontend(FrontendConfig(sample_rate=RATE)))
+    spectrogram, _ = augment(batch, torch.Generator().manual_seed(0))
+    assert (spectrogram[1] == 0).all()
+    assert torch.allclose(spectrogram[[0, 2, 3]].std(dim=(1, 2)), torch.ones(3), atol=1e-3)
+
+
+def test_noise_is_drawn_again_from_the_same_seed() -> None:
+    like = torch.zeros(3, 100)
+    first, second, other = (
+        normal_like(like, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert abs(float(first.std()) - 1) < 0.2
 
 
 def test_silence_stays_finite_and_quiet() -> None:

@@ -267,7 +267,7 @@ def test_files_and_rows_that_are_bad_cost_no_good_ones(sounds: Path, tmp_path: P
     assert len(samples(tmp_path / "out")) == 13
     reasons = [failure.reason for failure in manifest.failures]
     for part in (
-        "NaN or infinite",
+        "NaN, infinite or beyond",
         "no samples",
         "can read it",
         "No such file",

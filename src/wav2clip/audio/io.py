@@ -33,6 +33,10 @@ SAMPLE_RATE = 16_000
 
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
 
+_LOUDEST = 1e12
+"""Times full scale. Integers that were stored as floats reach 2e9; of what is beyond this the power
+is no longer a float32."""
+
 _CANCELLED = 1e-3
 """Energy that is left of the channels' when they are mixed, and that is as good as silence."""
 
@@ -311,11 +315,13 @@ def _resampled(decoder: Decoder, name: str, sample_rate: int) -> Iterator[Sample
         check_finite(mono, name, rate, frames)
         frames += len(mono)
         out = mono if convert is None else convert.resample_chunk(mono)
+        check_finite(out, name, sample_rate, produced)
         produced += len(out)
         if len(out):
             yield out
     if convert is not None:
         tail = convert.resample_chunk(np.zeros(0, np.float32), last=True)
+        check_finite(tail, name, sample_rate, produced)
         produced += len(tail)
         if len(tail):
             yield tail
@@ -337,14 +343,12 @@ def check_rate(sample_rate: float) -> None:
 
 
 def check_finite(samples: Samples, name: str, rate: float, offset: int = 0) -> None:
-    """Raise :class:`AudioError` where samples are NaN or infinite, with the time of the first."""
-    # The sum is finite if every sample is; it may also overflow, hence the second look.
-    if np.isfinite(np.sum(samples, dtype=np.float64)):
+    """Raise :class:`AudioError` where samples are no sound, with the time of the first."""
+    if not len(samples) or max(samples.max(), -samples.min()) <= _LOUDEST:  # not where NaN is
         return
-    bad = np.flatnonzero(~np.isfinite(samples))
-    if len(bad):
-        seconds = (offset + int(bad[0])) / rate
-        raise AudioError(
-            f"{name}: {len(bad)} samples are NaN or infinite, the first at {seconds:.3f} s; "
-            "repair the file or replace them with zeros"
-        )
+    bad = np.flatnonzero(~(np.abs(samples) <= _LOUDEST))
+    seconds = (offset + int(bad[0])) / rate
+    raise AudioError(
+        f"{name}: {len(bad)} samples are NaN, infinite or beyond {_LOUDEST:g} times full scale, "
+        f"the first at {seconds:.3f} s; repair the file or replace them with zeros"
+    )

@@ -47,10 +47,16 @@ class Augment:
     def __call__(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
         """Standardised spectrograms (n, bins, columns), and the batch with what was mixed.
 
-        ``generator`` lives on the CPU, so that all devices draw the same numbers.
+        ``generator`` lives on the CPU, so that all devices draw the same numbers; only noise is
+        drawn where the sound lies, see :func:`normal_like`.
         """
         wave, batch = self.change(waveform(batch.audio), batch, generator)
         spectrogram = self.frontend.standardize(self.frontend(wave), "recording")
+        if isinstance(self.frontend, Frontend):
+            # Of silence only rounding errors are left, and a division by next to nothing may make
+            # thousands of them, which a batch norm remembers for hundreds of steps.
+            silent = wave.abs().amax(dim=1) == 0
+            spectrogram = torch.where(silent[:, None, None], 0.0, spectrogram)
         return self.mask(spectrogram, generator), batch
 
     def change(
@@ -104,14 +110,15 @@ class Augment:
         rate = self.rate
         decay = 0.1 + 0.7 * torch.rand(n, 1, generator=generator)
         level = torch.rand(n, 1, generator=generator)
-        seconds = torch.arange(min(samples, int(0.8 * rate))) / rate
+        decay, level = decay.to(wave.device), level.to(wave.device)
+        seconds = torch.arange(min(samples, int(0.8 * rate)), device=wave.device) / rate
         # ln(1000): 60 dB in amplitude.
         room = torch.exp(-6.9078 * seconds / decay)
-        room *= torch.randn(n, len(seconds), generator=generator)
+        room *= normal_like(room, generator)
         room *= level / room.square().sum(1, keepdim=True).sqrt()
         room[:, 0] = 1
         size = samples + len(seconds)
-        spectrum = torch.fft.rfft(wave, size) * torch.fft.rfft(room.to(wave.device), size)
+        spectrum = torch.fft.rfft(wave, size) * torch.fft.rfft(room, size)
         wet: Tensor = torch.fft.irfft(spectrum, size)
         return wet[:, :samples]
 
@@ -122,8 +129,7 @@ class Augment:
         low, high = levels
         level = low + (high - low) * torch.rand(len(wave), 1, generator=generator)
         gain = 10 ** (level / 20)
-        noise = torch.randn(wave.shape, generator=generator).to(wave.device)
-        return wave + gain.to(wave.device) * LOUDNESS * noise
+        return wave + gain.to(wave.device) * LOUDNESS * normal_like(wave, generator)
 
     def filter(self, wave: Tensor, generator: torch.Generator) -> Tensor:
         """A smooth random gain over frequency, and on some clips nothing above a cut-off."""
@@ -162,14 +168,15 @@ class Augment:
         )
         below = 10 ** (-(6 + 18 * torch.rand(len(padded), 1, 1, generator=generator)) / 20)
         dropped = 10 ** (-(40 + 30 * torch.rand(len(padded), 1, 1, generator=generator)) / 20)
-        noise = torch.randn(spectrum.shape, generator=generator, dtype=spectrum.dtype)
         places = torch.linspace(0, CODEC_BANDS**2, spectrum.shape[1]).sqrt()
         band = places.long().clamp(max=CODEC_BANDS - 1).to(wave.device)
         members = F.one_hot(band, CODEC_BANDS).float().T
         power = members @ spectrum.abs().square() / members.sum(1)[:, None].clamp(min=1)
         level = power.sqrt()
         kept = level >= dropped.to(wave.device) * level.amax(dim=1, keepdim=True)
-        noisy = spectrum + noise.to(wave.device) * (level * below.to(wave.device))[:, band]
+        noisy = (
+            spectrum + normal_like(spectrum, generator) * (level * below.to(wave.device))[:, band]
+        )
         coded: Tensor = torch.istft(
             noisy * kept[:, band], size, hop, window=window, length=padded.shape[1]
         )
@@ -214,6 +221,17 @@ def on_some(
     changed = wave.clone()
     changed[chosen] = change(wave[chosen], generator)
     return changed
+
+
+def normal_like(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal numbers of a tensor's shape and type, drawn on its device.
+
+    A batch of sound takes millions, and a GPU would wait for the CPU to draw them. ``generator``
+    gives the seed: the numbers are the same whenever the device is of the same kind.
+    """
+    seed = int(torch.randint(2**62, (), generator=generator))
+    own = torch.Generator(like.device).manual_seed(seed)
+    return torch.randn(like.shape, generator=own, dtype=like.dtype, device=like.device)
 
 
 def either(p: Tensor, q: Tensor, audible: Tensor) -> Tensor:
