@@ -144,7 +144,9 @@ def test_wrong_arguments(model: Wav2CLIP, wave: object, rate: int, words: str) -
 def test_non_finite(model: Wav2CLIP, value: float) -> None:
     wave = noise(RATE)
     wave[4_000] = value
-    with pytest.raises(AudioError, match=r"waveform 0: 1 samples are NaN, infinite or beyond.* 0\.250 s"):
+    with pytest.raises(
+        AudioError, match=r"waveform 0: 1 samples are NaN, infinite or beyond.* 0\.250 s"
+    ):
         model.embed_audio(wave, RATE)
 
 

@@ -10,8 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from wav2clip import load
+from wav2clip.models.checkpoint import load_checkpoint
 from wav2clip.models.config import MobileNetConfig
 from wav2clip.models.mobilenet import ClassProjection
+from wav2clip.models.registry import locate
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import average_projections as tool
@@ -30,8 +33,10 @@ def clips() -> tool.Clips:
     worded = np.arange(6_000) % 3 == 0
     captions = torch.eye(8)[torch.from_numpy(kinds[worded])]
     first = np.concatenate([[0], np.cumsum(worded)])
+    heard = torch.from_numpy(features.astype(np.float32))
     return tool.Clips(
-        torch.from_numpy(features.astype(np.float32)),
+        heard,
+        heard + 0.1 * torch.randn(heard.shape, generator=torch.Generator().manual_seed(0)),
         torch.from_numpy(probabilities.astype(np.float32)),
         captions,
         first,
@@ -60,7 +65,7 @@ def test_the_loss_against_a_slow_one(clips: tool.Clips) -> None:
 
 def test_a_fit_learns_and_is_the_same_again(clips: tool.Clips) -> None:
     bank = torch.eye(5, 8)
-    recipe = tool.Recipe(1.0, tagger=0.2, text=1.0, power=0.5, seed=0, share=0.5)
+    recipe = tool.Recipe(1.0, tagger=0.2, text=1.0, power=0.5, seed=0)
 
     def fitted() -> ClassProjection:
         torch.manual_seed(3)
@@ -83,7 +88,25 @@ def test_the_average() -> None:
         torch.testing.assert_close(value, expected)
 
 
-def test_the_shares_leave_most_to_no_single_one() -> None:
-    shares = [recipe.share for recipe in tool.RECIPES]
-    assert 0 < 1 - sum(shares) < 1
+def test_a_band_limit_leaves_nothing_above_and_all_below() -> None:
+    time = torch.arange(32_000) / 32_000
+    low, high = torch.sin(2 * torch.pi * 1000 * time), torch.sin(2 * torch.pi * 5000 * time)
+    torch.testing.assert_close(tool.below(low + high, 32_000, 4e3), low, atol=5e-3, rtol=0)
+
+
+def test_the_encoder_hears_what_a_model_does() -> None:
+    model = load()
+    hears = tool.listener(load_checkpoint(locate("builtin")))
+    wave = torch.randn(32_000, generator=torch.Generator().manual_seed(0)) / 10
+    features = hears(wave)
+    assert features.shape == (1, model.config.encoder.features)
+    projection = load_checkpoint(locate("builtin")).network.audio_transform
+    with torch.inference_mode():
+        embedding = F.normalize(projection(features), dim=-1)[0].numpy()
+    expected = model.embed_audio(wave.numpy(), 32_000)
+    assert float(embedding @ expected / np.linalg.norm(expected)) > 0.9999
+
+
+def test_the_run_is_one_among_many() -> None:
+    assert 0 < tool.RUN_SHARE < 1
     assert len({recipe.seed for recipe in tool.RECIPES}) == len(tool.RECIPES)

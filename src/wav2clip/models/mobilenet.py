@@ -47,7 +47,10 @@ _ROWS = (
     _Row(5, 960, 160, True, True, 1),
 )
 _STEM = 16
-_NORM = {"eps": 1e-3, "momentum": 0.01}
+_EPSILON = 1e-3
+"""Of batch norms. Their momentum is torch's 0.1 and not EfficientAT's 0.01, with which running
+statistics lag behind the weights for hundreds of steps: a short training from random weights ends
+at chance, for what it has learnt is not seen in evaluation mode."""
 
 
 class ConvNorm(nn.Sequential):
@@ -64,7 +67,7 @@ class ConvNorm(nn.Sequential):
     ) -> None:
         super().__init__(
             nn.Conv2d(width, planes, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(planes, eps=_NORM["eps"], momentum=_NORM["momentum"]),
+            nn.BatchNorm2d(planes, eps=_EPSILON),
             *([] if activation is None else [activation()]),
         )
 
