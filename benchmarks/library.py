@@ -242,7 +242,7 @@ def retrieval(model: str) -> None:
         for name, asked in queries.items():
             ranks = []
             for query, pair in zip(asked, pairs, strict=True):
-                found = library.search(query, limit=len(pairs))
+                found = library.search(query, limit=len(pairs), by="sound")
                 own = (source / pair["audio"]).resolve()
                 ranks.append(1 + [result.path for result in found].index(own))
             print(_summary(name, ranking.summary(torch.tensor(ranks))), flush=True)

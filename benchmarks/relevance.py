@@ -35,6 +35,9 @@ from wav2clip.library import Query
 from wav2clip.library.space import mean_digest
 
 CUTOFFS = (5, 10)
+BY = "sound"
+"""Names would tell which of Tux Paint's recordings is meant, and this is about the model."""
+
 SIMILAR = 500
 SEED = 0
 
@@ -125,7 +128,9 @@ class Collections:
 
     def ask(self, name: str, query: Query, wanted: frozenset[str]) -> Row:
         """Search, and see which finds have one of the labels that are wanted."""
-        found = tuple(self._labels[find.path] for find in self.library.search(query, limit=10))
+        found = tuple(
+            self._labels[find.path] for find in self.library.search(query, limit=10, by=BY)
+        )
         relevant = sum(clip.label in wanted for clip in self.every)
         row = scored(name, [label in wanted for label in found], relevant, len(self.every))
         return Row(**{**asdict(row), "found": found})

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,6 +67,16 @@ TagOption = Annotated[
 PlayOption = Annotated[
     bool, typer.Option("--play", help="Play the finds, best first; Ctrl-C goes to the next.")
 ]
+
+
+class By(StrEnum):
+    """What a phrase is compared with; see :data:`wav2clip.library.search.By`."""
+
+    both = "both"
+    sound = "sound"
+    words = "words"
+
+
 CopyOption = Annotated[
     Path | None,
     typer.Option("--copy-to", help="Copy the found files into this folder, replacing none."),
@@ -145,8 +156,10 @@ def show(results: Results, as_json: bool, title: str | None = None) -> None:
     with_tags = any(result.tags for result in results)
     # Long paths make tables hard to read: the folder that all share is said once, below.
     folder = os.path.commonpath([result.path.parent for result in results])
+    with_words = any(result.words for result in results)
     table = Table(
-        "", "score", "moment", "file", *(["tags"] if with_tags else []),
+        "", "score", "moment", "file", *(["words"] if with_words else []),
+        *(["tags"] if with_tags else []),
         title=escape(title or "") or None,
         caption=f"in {escape(display(folder))}", caption_justify="left",
     )  # fmt: skip
@@ -154,7 +167,9 @@ def show(results: Results, as_json: bool, title: str | None = None) -> None:
     for place, result in enumerate(results, start=1):
         name = escape(display(os.path.relpath(result.path, folder)))
         cells = [str(place), f"{result.score:.3f}", moment(result), name]
-        table.add_row(*cells, *([escape(", ".join(result.tags))] if with_tags else []))
+        cells += [escape(", ".join(result.words))] if with_words else []
+        cells += [escape(", ".join(result.tags))] if with_tags else []
+        table.add_row(*cells)
     console.out.print(table)
 
 

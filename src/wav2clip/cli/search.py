@@ -37,6 +37,12 @@ def search(
     before: f.BeforeOption = None,
     tag: f.TagOption = None,
     all_segments: f.AllSegmentsOption = False,
+    by: Annotated[
+        f.By,
+        typer.Option(
+            "--by", help="What a phrase is compared with: the sound, words in names, or both."
+        ),
+    ] = f.By.both,
     play: f.PlayOption = False,
     copy_to: f.CopyOption = None,
     model: f.ModelOption = None,
@@ -45,7 +51,8 @@ def search(
 ) -> None:
     """Find sounds by a phrase, a picture, another sound, or a sum of them.
 
-    Each file is listed once, with its best moment. The query's own recording is left out.
+    A phrase is looked for in what is heard and in the names of files and folders. Each file is
+    listed once, with its best moment. The query's own recording is left out.
 
     Example: `wav2clip search "rain on a tin roof" + 0.5*thunder - voices`
 
@@ -66,6 +73,7 @@ def search(
         limit=limit,
         filters=f.make_filters(min_duration, max_duration, path, after, before, tag),
         per_file=not all_segments,
+        by=by.value,
     )
     f.show(results, as_json)
     f.use(results, play, copy_to)

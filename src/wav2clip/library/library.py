@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,15 @@ from wav2clip.library.duplicates import THRESHOLD, Group, find
 from wav2clip.library.filters import Filters
 from wav2clip.library.query import Query, Term
 from wav2clip.library.results import Results
-from wav2clip.library.search import Snapshot, allowed_rows, read_rows, search_index
+from wav2clip.library.search import (
+    By,
+    Snapshot,
+    Wanted,
+    allowed_rows,
+    read_rows,
+    search_index,
+    with_stems,
+)
 from wav2clip.library.settings import Settings
 from wav2clip.library.space import Vectors, mean_digest, require_direction
 from wav2clip.library.store import EXACT_ROWS, KnownFile, Store, file_id, vectors_of
@@ -250,12 +258,15 @@ class Library:
         limit: int = 10,
         filters: Filters | None = None,
         per_file: bool = True,
+        by: By = "both",
         max_age: float = 0.0,
     ) -> Results:
-        """Find the segments nearest to a query.
+        """Find the segments that fit a query best.
 
-        Libraries of up to :data:`~wav2clip.library.store.EXACT_ROWS` segments are searched exactly;
-        larger ones through an index.
+        A phrase is looked for in what is heard and in the names of files and folders; see
+        :mod:`wav2clip.library.words`. Pictures, recordings and vectors are compared with what is
+        heard. Libraries of up to :data:`~wav2clip.library.store.EXACT_ROWS` segments are searched
+        exactly; larger ones through an index, by what is heard alone.
 
         Args:
             query: a phrase, a :class:`Query`, or a (dimension,) vector comparable with the
@@ -266,39 +277,49 @@ class Library:
             limit: finds wanted, at least 1.
             filters: conditions on the finds.
             per_file: only the best segment of each file.
+            by: what a phrase is compared with: ``"sound"``, ``"words"`` in names, or ``"both"``.
             max_age: seconds; what other processes wrote so short a time ago may be missed. Looking
                 for it takes a millisecond.
 
         Raises:
-            InputError: nothing to search for, or a query without direction.
+            InputError: nothing to search for, a query without direction, or one of words alone
+                without a phrase, or in a library that is too large for it.
             LibraryError: there is no library.
         """
         if limit < 1:
             raise InputError(f"limit is {limit}, expected at least 1")
+        if by not in get_args(By):
+            raise InputError(f"by is {by!r}, expected one of {', '.join(get_args(By))}")
         self.store.open_copy()
-        vector, excluded = self._query_vector(query, audio, image)
+        wanted, excluded = self._wanted(query, audio, image, by)
         where = (filters or Filters()).sql()
         version = self.store.refresh(max_age)
         if self.store.count() > EXACT_ROWS:
+            if by == "words":
+                raise InputError(
+                    f"{self.store.name} holds {self.store.count()} segments, and names are looked "
+                    f"at in libraries of up to {EXACT_ROWS}; narrow it down with a path instead"
+                )
             if excluded:
                 names = ", ".join(f"'{key}'" for key in sorted(excluded))
                 where = " AND ".join(filter(None, [where, f"file NOT IN ({names})"]))
-            return search_index(self.store, vector, limit, where, per_file)
+            return search_index(self.store, wanted.vector, limit, where, per_file)
         snapshot = self._snapshot_of(version)
         allowed = allowed_rows(snapshot, where, excluded)
-        return snapshot.search(vector, limit, allowed, per_file)
+        return snapshot.search(wanted, limit, allowed, per_file)
 
     def similar(self, path: str | os.PathLike[str], **options: Any) -> Results:
         """Sounds like a recording, which need not be in the library; see :meth:`search`."""
         return self.search(audio=path, **options)
 
-    def _query_vector(
+    def _wanted(
         self,
         query: str | Query | ArrayLike | None,
         audio: str | os.PathLike[str] | None,
         image: str | os.PathLike[str] | None,
-    ) -> tuple[Vectors, set[str]]:
-        """The vector of a query, and the ids of the files that it is made of."""
+        by: By,
+    ) -> tuple[Wanted, set[str]]:
+        """What a query asks for, and the ids of the files that it is made of."""
         settings = self.store.settings
         if query is not None and not isinstance(query, str | Query):
             vector = np.asarray(query, np.float32)
@@ -307,17 +328,20 @@ class Library:
                     f"a vector of shape {vector.shape}, expected ({settings.dimension},) and no "
                     "other query beside it"
                 )
-            return require_direction(vector, "the query"), set()
+            return Wanted(require_direction(vector, "the query")), set()
         whole = Query.text(query) if isinstance(query, str) else query or Query(())
         if audio is not None:
             whole += Query.audio(audio)
         if image is not None:
             whole += Query.image(image)
+        if by == "words" and not whole.phrases:
+            raise InputError("words are looked for in names, and the query holds no phrase")
         excluded = {file_id(os.path.realpath(path)) for path in whole.recordings}
         excluded |= {file_id(os.path.abspath(path)) for path in whole.recordings}
         stored = Query(tuple(map(self._stored, whole.terms)))
         model = self.model if stored.needs_model else None
-        return stored.vector(model, settings, self._words), excluded
+        vector = stored.vector(model, settings, self._words)
+        return Wanted(vector, whole.phrases, by), excluded
 
     def _embed_words(self, phrases: Sequence[str]) -> list[Vectors]:
         return list(self.model.embed_text(phrases))
@@ -348,7 +372,7 @@ class Library:
         copy = self.store.open_copy()
         if copy is not None:
             return copy.rows
-        rows, state = read_rows(self.store), self.store.state
+        rows, state = with_stems(read_rows(self.store)), self.store.state
         # The state was taken after the rows: it is theirs if the version is still the same.
         if state is not None and self.store.refresh() == version:
             write_copy(Path(self.store.uri), Copy(version, state, self.store.settings, rows))

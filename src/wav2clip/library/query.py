@@ -92,6 +92,12 @@ class Query:
         return [Path(term.value) for term in self.terms if term.kind == "audio"]
 
     @property
+    def phrases(self) -> tuple[tuple[str, float], ...]:
+        """Each phrase, and its share of the query: its weight by the sum of all, without signs."""
+        total = sum(abs(term.weight) for term in self.terms) or 1.0
+        return tuple((str(t.value), t.weight / total) for t in self.terms if t.kind == "text")
+
+    @property
     def needs_model(self) -> bool:
         """Whether anything but vectors is in it."""
         return any(term.vector is None for term in self.terms)

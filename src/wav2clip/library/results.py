@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +32,10 @@ class Result:
         path: the file.
         start: seconds from the start of the file to the segment.
         end: seconds to the segment's end.
-        score: cosine with the query, in [-1, 1].
+        score: what the finds are sorted by: the similarity, and for a phrase what words in the
+            path add to it, :data:`wav2clip.library.words.WEIGHT` at most.
+        similarity: cosine with the query, in [-1, 1].
+        words: those of the query's words that the path holds in some form.
         duration: seconds of the file.
         channels: channels of the file.
         sample_rate: Hz of the file.
@@ -55,6 +58,8 @@ class Result:
     hash: str
     tags: tuple[str, ...]
     id: str
+    similarity: float = 0.0
+    words: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; ``path`` is as :func:`wav2clip.files.display` shows it."""
@@ -63,6 +68,8 @@ class Result:
             "start": round(self.start, 3),
             "end": round(self.end, 3),
             "score": round(self.score, 6),
+            "similarity": round(self.similarity, 6),
+            "words": list(self.words),
             "duration": round(self.duration, 3),
             "channels": self.channels,
             "sample_rate": self.sample_rate,
@@ -80,8 +87,20 @@ class Results(Sequence[Result]):
         exact: whether every segment was compared, or an index of approximate search asked.
     """
 
-    def __init__(self, rows: pa.Table, scores: NDArray[np.float64], exact: bool) -> None:
-        self._rows = rows.select(RESULT_COLUMNS).append_column("score", pa.array(scores))
+    def __init__(
+        self,
+        rows: pa.Table,
+        scores: NDArray[np.float64],
+        similarities: NDArray[np.float64] | None = None,
+        words_in: Callable[[str], tuple[str, ...]] = lambda _: (),
+        *,
+        exact: bool,
+    ) -> None:
+        """``similarities`` are the scores unless given; ``words_in`` tells what a path holds."""
+        similar = pa.array(scores if similarities is None else similarities)
+        words = pa.array(map(words_in, rows["path"].to_pylist()), pa.list_(pa.string()))
+        rows = rows.select(RESULT_COLUMNS).append_column("score", pa.array(scores))
+        self._rows = rows.append_column("similarity", similar).append_column("words", words)
         self._results = [_result(row) for row in self._rows.to_pylist()]
         self.exact = exact
 
@@ -102,7 +121,8 @@ class Results(Sequence[Result]):
         return f"<Results: {len(self)}, {'exact' if self.exact else 'approximate'}>"
 
     def to_arrow(self) -> pa.Table:
-        """One row per find: the columns of the library but the vector, and ``score``."""
+        """One row per find: the columns of the library but the vector, ``score``, ``similarity``
+        and ``words``."""
         return self._rows
 
     def to_pandas(self) -> pd.DataFrame:
@@ -126,4 +146,6 @@ def _result(row: dict[str, Any]) -> Result:
         hash=row["hash"],
         tags=tuple(row["tags"] or ()),
         id=row["id"],
+        similarity=row["similarity"],
+        words=tuple(row["words"]),
     )

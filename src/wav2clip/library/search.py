@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,10 @@ from wav2clip.library.results import RESULT_COLUMNS, Results
 from wav2clip.library.space import Vectors
 from wav2clip.library.store import Store, vectors_of
 from wav2clip.library.together import Together
+from wav2clip.library.words import WEIGHT, Names, matched, stems_of_path
+
+By = Literal["both", "sound", "words"]
+"""What a phrase is compared with: what is heard, the words in names, or both."""
 
 ROUNDING = 1e-4
 """Most that a float32 dot product of two unit vectors of 512 numbers can be off: 512 roundings of
@@ -22,6 +28,9 @@ at most 2**-24 each, times the sum of |a||b| <= 1, is 3.1e-5; three times that i
 PROBES = 64
 """Clusters that approximate search looks into; docs/results/library.md has recall and time."""
 
+STEMS = "stems"
+"""Column of the words in a path; see :func:`wav2clip.library.words.stems_of_path`."""
+
 _BLOCK = 4096
 
 _FILTERS = 32
@@ -29,6 +38,35 @@ _FILTERS = 32
 
 _CANDIDATES = 5
 """Approximate search takes this many times what is asked for, and sorts them by exact score."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is searched for.
+
+    Attributes:
+        vector: (dimension,) of unit length.
+        phrases: with the share of each in the query; none where no phrase is in it.
+        by: what phrases are compared with.
+    """
+
+    vector: Vectors
+    phrases: tuple[tuple[str, float], ...] = ()
+    by: By = "both"
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Of the cosine, and of the words in names."""
+        if self.by == "words":
+            return 1e-3, 1.0  # the sound decides among names that are as good
+        return 1.0, WEIGHT if self.by == "both" and self.phrases else 0.0
+
+    def words_in(self, path: str) -> tuple[str, ...]:
+        """Those of the phrases' words that a path holds."""
+        if not self.weights[1]:
+            return ()
+        found = (word for phrase, _ in self.phrases for word in matched(phrase, path))
+        return tuple(dict.fromkeys(found))
 
 
 class Snapshot:
@@ -47,30 +85,54 @@ class Snapshot:
         self.rows = rows.select(RESULT_COLUMNS).combine_chunks()
         self.file_of = number_files(rows)
         self._first_rows = np.flatnonzero(np.diff(self.file_of, prepend=-1))
+        self._stems = rows[STEMS] if STEMS in rows.column_names else None
         self._scores = Together(self._all_scores)
         # Who filters, searches several times with the same filter.
         self.matching = lru_cache(_FILTERS)(partial(_matching, store, self.row_ids))
 
+    @cached_property
+    def names(self) -> Names:
+        """The words in the files' paths."""
+        first = pa.array(self._first_rows)
+        if self._stems is None:
+            paths = self.rows["path"].take(first).to_pylist()
+            stems = pa.array(map(stems_of_path, paths), pa.string())
+        else:
+            stems = self._stems.take(first).cast(pa.string()).combine_chunks()
+        return Names(stems)
+
     def search(
         self,
-        query: Vectors,
+        wanted: Wanted,
         limit: int,
         allowed: NDArray[np.bool_] | None = None,
         per_file: bool = True,
     ) -> Results:
-        """The ``limit`` rows of the highest cosine, exactly; equal ones in the order of the rows.
+        """The ``limit`` rows of the highest score, exactly; equal ones in the order of the rows.
+
+        The score is the cosine, plus what the words in a file's path add to it.
 
         A first pass in float32 gives every row a score that is off by at most :data:`ROUNDING`. The
         rows that can be among the best by that are scored again in float64, one by one, so that the
         outcome is that of float64 throughout, and equal vectors have equal scores.
         """
-        scores = self._scores(query)
+        heard, named = wanted.weights
+        scores, words = self._scores(wanted.vector), None
+        if named:
+            words = self.names.score(wanted.phrases)[self.file_of]
+            scores = heard * scores + named * words
+            if wanted.by == "words":
+                scores[words <= 0] = -np.inf
         if allowed is not None:
             scores[~allowed] = -np.inf
         candidates = self._candidates(scores, limit, per_file)
-        exact = exact_scores(self.vectors, query, candidates)
+        cosines = exact_scores(self.vectors, wanted.vector, candidates)
+        exact = cosines if words is None else heard * cosines + named * words[candidates]
         best, best_scores = rank(candidates, exact, limit, self.file_of if per_file else None)
-        return Results(self.rows.take(pa.array(best)), best_scores, exact=True)
+        found = self.rows.take(pa.array(best))
+        cosine_of = dict(zip(candidates.tolist(), cosines.tolist(), strict=True))
+        similarities = np.array([cosine_of[row] for row in best.tolist()])
+        return Results(found, best_scores, similarities, wanted.words_in, exact=True)
 
     def _all_scores(self, queries: Sequence[Vectors]) -> list[NDArray[np.float32]]:
         if len(queries) == 1:
@@ -95,6 +157,13 @@ def read_rows(store: Store) -> pa.Table:
     """All segments with what a search needs of them, in the order of their paths and times."""
     rows = store.read([*RESULT_COLUMNS, "vector"], row_ids=True)
     return rows.sort_by([("path_bytes", "ascending"), ("segment", "ascending")])
+
+
+def with_stems(rows: pa.Table) -> pa.Table:
+    """Rows with the stems of their paths, which take long to find, in a column :data:`STEMS`."""
+    paths = rows["path"].combine_chunks().dictionary_encode()
+    stems = pa.array(map(stems_of_path, paths.dictionary.to_pylist()), pa.string())
+    return rows.append_column(STEMS, pa.DictionaryArray.from_arrays(paths.indices, stems))
 
 
 def exact_scores(
@@ -154,7 +223,7 @@ def allowed_rows(
 def search_index(
     store: Store, query: Vectors, limit: int, where: str | None, per_file: bool
 ) -> Results:
-    """Approximately the best rows, or files, through LanceDB's index.
+    """Approximately the best rows, or files, through LanceDB's index, by what is heard alone.
 
     Scores are exact: the candidates' vectors are read and compared in float64. What was added since
     the index was last brought up to date is compared row by row, by LanceDB.

@@ -12,6 +12,7 @@ from fastapi import Query as Parameter
 from wav2clip.files import display, is_mute
 from wav2clip.library import Library, Query, Result
 from wav2clip.library.query import Term, parse
+from wav2clip.library.search import By
 from wav2clip.web.catalogue import Listing
 from wav2clip.web.problems import Refusal, responses
 from wav2clip.web.routes_files import addresses
@@ -80,6 +81,9 @@ def search(
     all_segments: Annotated[
         bool, Parameter(description="Every moment of a file, not its best moment alone.")
     ] = False,
+    by: Annotated[
+        By, Parameter(description="What a phrase is compared with: sound, words in names, or both.")
+    ] = "both",
 ) -> Found:
     """Find sounds by a phrase, a recording, an upload, or their sum: the same as
     `wav2clip search`."""
@@ -91,6 +95,7 @@ def search(
         limit=limit,
         filters=listing.filters(min_duration, max_duration, folder, tuple(tag or ())),
         per_file=not all_segments,
+        by=by,
         max_age=_JUST_SEEN,
     )
     hits = [_hit(service, listing, result) for result in results]
@@ -135,6 +140,8 @@ def _hit(service: Service, listing: Listing, result: Result) -> Hit:
         start=round(result.start, 3),
         end=round(result.end, 3),
         score=round(result.score, 6),
+        similarity=round(result.similarity, 6),
+        words=list(result.words),
         tags=list(result.tags),
         **addresses(id, result.path.suffix),
     )

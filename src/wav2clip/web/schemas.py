@@ -84,7 +84,11 @@ class Hit(BaseModel):
     duration: float
     start: float = Field(description="Of the best moment.")
     end: float
-    score: float = Field(ge=-1.0001, le=1.0001, description="Cosine with the query.")
+    score: float = Field(
+        ge=-1.2, le=1.2, description="The similarity, and what words in the path add to it."
+    )
+    similarity: float = Field(ge=-1.0001, le=1.0001, description="Cosine with the query.")
+    words: list[str] = Field(description="Words of the query that the path holds in some form.")
     tags: list[str] = Field(description="Of that moment.")
     audio: str = Field(description="URL that a browser can play, whatever the file is.")
     waveform: str = Field(description="URL of the waveform.")

@@ -52,7 +52,7 @@ function makeRow(sound, best) {
   play.setAttribute("aria-describedby", described);
   const row = { sound, best, play, playing: false, wave: null };
   const moment = `${clock(sound.start)} to ${clock(sound.end)}`;
-  const score = element("div", { class: "score", title: "Cosine with the query; the bar is relative to the best find" },
+  const score = element("div", { class: "score", title: `Similarity ${sound.similarity.toFixed(3)}${sound.words.length ? `, and in its name: ${sound.words.join(", ")}` : ""}; the bar is relative to the best find` },
     element("span", { class: "bar", "aria-hidden": "true" }, element("span")),
     element("span", { class: "number" }, element("span", { class: "hidden" }, "Score "), sound.score.toFixed(3)));
   score.querySelector(".bar span").style.width = `${Math.max(0, (sound.score / best) * 100)}%`;
@@ -60,10 +60,11 @@ function makeRow(sound, best) {
     element("div", { class: "what" },
       element("span", { class: "name", title: sound.path }, sound.name),
       element("span", { class: "path", title: sound.path }, element("bdi", {}, folderOf(sound)))),
-    tagList(sound.tags), score,
+    tagList(sound.words, sound.tags), score,
     element("span", { class: "length" }, element("span", { class: "hidden" }, "Length "), clock(sound.duration)),
     element("span", { id: described, class: "hidden" },
       `Best moment ${moment} of ${clock(sound.duration)}, score ${sound.score.toFixed(3)}`
+      + (sound.words.length ? `, in its name: ${sound.words.join(", ")}` : "")
       + (sound.tags.length ? `, ${sound.tags.join(", ")}` : "")),
     actionsOf(sound));
   row.wave = new Waveform(wave);
@@ -75,9 +76,12 @@ function makeRow(sound, best) {
 /** The path without the name, which stands above it already. */
 const folderOf = ({ path, name }) => (path.endsWith(`/${name}`) ? path.slice(0, -name.length) : path);
 
-function tagList(tags) {
-  if (!tags.length) return element("ul", { class: "tags", "aria-hidden": "true" });
-  return element("ul", { class: "tags", "aria-label": "Tags" }, ...tags.map((tag) => element("li", {}, tag)));
+/** Words of the query that the path holds, which tell why it is here, and the tags. */
+function tagList(words, tags) {
+  if (!words.length && !tags.length) return element("ul", { class: "tags", "aria-hidden": "true" });
+  return element("ul", { class: "tags", "aria-label": words.length ? "Words in the name, and tags" : "Tags" },
+    ...words.map((word) => element("li", { class: "word", title: "In the name of the file or a folder" }, word)),
+    ...tags.map((tag) => element("li", {}, tag)));
 }
 
 function actionsOf(sound) {

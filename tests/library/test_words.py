@@ -1,0 +1,197 @@
+"""Words in names beside what is heard: what they are, what they add, and what they must not."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from library_sounds import noise
+
+from wav2clip.embedding.embedder import Wav2CLIP
+from wav2clip.errors import InputError
+from wav2clip.library import Library, Query
+from wav2clip.library import library as library_module
+from wav2clip.library.copy import NAME
+from wav2clip.library.words import WEIGHT, Names, matched, split, stem, stems_of_path
+
+pytestmark = pytest.mark.everyday
+
+WORDS = ["rain", "roof", "dog", "bark", "door"]
+
+
+def names_of(*paths: str) -> Names:
+    return Names(pa.array(map(stems_of_path, paths), pa.string()))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("WEATRain_5.1 rain on roof", ["weat", "rain", "rain", "roof"]),
+        ("DogBark02", ["dog", "bark"]),
+        ("FIREBurn-take_3", ["fire", "burn", "take"]),
+        ("the sound of a bird", ["bird"]),
+        ("Träger über Öl", ["träger", "über", "öl"]),
+        ("ｄｏｏｒ", ["door"]),
+        ("123 _-_ 4.5", []),
+        ("", []),
+    ],
+)
+def test_words(text: str, words: list[str]) -> None:
+    assert split(text) == words
+
+
+def test_forms_of_a_word_are_one() -> None:
+    assert {stem(word) for word in ("bark", "barks", "barking", "barked")} == {"bark"}
+    assert matched("dogs barking", "/sfx/Animals/dog_bark_01.wav") == ("dogs", "barking")
+    assert matched("dogs barking", "/sfx/cat.barking") == (), "a suffix is no word"
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_split(text: str) -> None:
+    for word in split(text):
+        assert word == word.lower()
+        assert stem(word)
+    there = stems_of_path(text).split()
+    assert sorted(there) == sorted({stem(word) for word in split(os.path.splitext(text)[0])})
+
+
+def slow_coverage(paths: list[list[str]], phrase: list[str]) -> list[float]:
+    """The sum over the words, written out."""
+    weights = {}
+    for word in dict.fromkeys(phrase):
+        holders = sum(word in path for path in paths)
+        if 0 < holders < len(paths):
+            weights[word] = math.log(1 + (len(paths) - holders + 0.5) / (holders + 0.5))
+    total = sum(weights.values())
+    return [
+        sum(weight for word, weight in weights.items() if word in path) / total if total else 0.0
+        for path in paths
+    ]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=4), min_size=1, max_size=12),
+    st.lists(st.sampled_from([*WORDS, "train"]), max_size=4),
+)
+def test_coverage_against_a_slow_one(paths: list[list[str]], phrase: list[str]) -> None:
+    names = names_of(*(f"/{'/'.join(path)}/1.wav" for path in paths))
+    found = names.coverage(" ".join(phrase))
+    np.testing.assert_allclose(found, slow_coverage(paths, phrase), atol=1e-6)
+    assert ((found >= 0) & (found <= 1 + 1e-6)).all()
+
+
+def test_rare_words_count_for_more() -> None:
+    names = names_of("/rain/a.wav", "/rain/b.wav", "/rain/tin.wav", "/wind/tin roof.wav")
+    rain, _, both, roof = names.coverage("rain on a tin roof")
+    assert rain < roof
+    assert both > rain
+
+
+def test_phrases_weigh_as_in_the_query() -> None:
+    names = names_of("/rain.wav", "/dog.wav", "/cat.wav")
+    query = Query.text("rain") - 0.5 * Query.text("dog") + 0.5 * Query.audio("x.wav")
+    assert query.phrases == (("rain", 0.5), ("dog", -0.25))
+    np.testing.assert_allclose(names.score(query.phrases), [0.5, -0.25, 0.0])
+    assert Query.audio("x.wav").phrases == ()
+
+
+# In a library ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def named(tmp_path: Path, library: Library) -> Library:
+    """The same kinds of noise under names that say something and under some that do not."""
+    folder = tmp_path / "sounds"
+    (folder / "Animals").mkdir(parents=True)
+    for number, name in enumerate(
+        ("a.wav", "b.wav", "Animals/dog_bark_01.wav", "Animals/CatMeow.wav", "tin roof rain.wav")
+    ):
+        (folder / name).write_bytes(noise(number))
+    library.index(folder)
+    return library
+
+
+def test_a_name_lifts_its_file_by_a_known_amount(named: Library) -> None:
+    sound = {result.path.name: result for result in named.search("dogs barking", by="sound")}
+    both = {result.path.name: result for result in named.search("dogs barking")}
+    assert set(sound) == set(both)
+    for name, result in both.items():
+        assert result.similarity == pytest.approx(sound[name].score, abs=1e-6)
+        lifted = WEIGHT if name == "dog_bark_01.wav" else 0.0
+        assert result.score == pytest.approx(sound[name].score + lifted, abs=1e-6)
+        assert result.words == (("dogs", "barking") if lifted else ())
+        assert sound[name].words == ()
+        assert sound[name].similarity == sound[name].score
+    order = [result.score for result in named.search("dogs barking")]
+    assert order == sorted(order, reverse=True)
+
+
+def test_words_alone(named: Library) -> None:
+    found = named.search("an animal on a roof", by="words")
+    assert found[0].path.name == "tin roof rain.wav"
+    assert {result.path.name for result in found} == {
+        "tin roof rain.wav", "dog_bark_01.wav", "CatMeow.wav"
+    }  # fmt: skip
+    assert len(named.search("zanzibar", by="words")) == 0
+    assert len(named.search("an animal on a roof", by="words", limit=1)) == 1
+
+
+def test_what_is_subtracted_falls(named: Library) -> None:
+    query = Query.text("rain") - Query.text("dogs barking")
+    (dog,) = (r for r in named.search(query) if r.path.name == "dog_bark_01.wav")
+    assert dog.score == pytest.approx(dog.similarity - WEIGHT / 2, abs=1e-6)
+
+
+def test_pictures_recordings_and_vectors_have_no_words(named: Library, tmp_path: Path) -> None:
+    recording = tmp_path / "sounds" / "Animals" / "dog_bark_01.wav"
+    for result in named.similar(recording):
+        assert (result.words, result.score) == ((), result.similarity)
+    with pytest.raises(InputError, match="holds no phrase"):
+        named.search(audio=recording, by="words")
+    with pytest.raises(InputError, match="expected one of both, sound, words"):
+        named.search("rain", by="names")  # type: ignore[arg-type]
+
+
+def test_the_same_from_a_copy_and_from_one_of_an_older_version(
+    named: Library, small: Wav2CLIP
+) -> None:
+    folder = Path(named.store.uri)
+    expected = [(r.id, r.score, r.words) for r in named.search("dogs barking")]
+    assert (folder / NAME).exists()
+    again = Library.open(folder, small)
+    assert [(r.id, r.score, r.words) for r in again.search("dogs barking")] == expected
+    with pa.memory_map(str(folder / NAME)) as file:
+        rows = pa.ipc.open_file(file).read_all()
+    older = rows.drop_columns(["stems"])
+    (folder / NAME).unlink()
+    with pa.OSFile(str(folder / NAME), "wb") as file, pa.ipc.new_file(file, older.schema) as out:
+        out.write_table(older)
+    from_older = Library.open(folder, small)
+    assert [(r.id, r.score, r.words) for r in from_older.search("dogs barking")] == expected
+    assert not from_older.store._tables
+
+
+def test_large_libraries_go_by_sound(named: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library_module, "EXACT_ROWS", 2)
+    for result in named.search("dogs barking"):
+        assert (result.words, result.score) == ((), result.similarity)
+    with pytest.raises(InputError, match="names are looked at in libraries of up to 2"):
+        named.search("dogs barking", by="words")
+
+
+def test_hostile_names(tmp_path: Path, library: Library) -> None:
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    hostile = ["<script>dog", "dog‮gnp", "dog\x01\n", "dog' OR 1=1 --", "🐕dog", "d" * 200]
+    for number, name in enumerate(hostile):
+        (folder / f"{name}.wav").write_bytes(noise(number))
+    (folder / "z.wav").write_bytes(noise(9))
+    library.index(folder)
+    found = library.search("a dog", limit=10)
+    assert sum("dog" in result.words for result in found) == 5
