@@ -65,5 +65,14 @@ def configuration(app: FastAPI, limits: Limits) -> Config:
 
 
 def serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
-    """Answer requests until interrupted."""
-    Server(configuration(app, limits)).run(sockets=[listening])
+    """Answer requests until interrupted.
+
+    Raises:
+        KeyboardInterrupt: when it was, and all answers under way are given.
+    """
+    server = Server(configuration(app, limits))
+    server.run(sockets=[listening])
+    # uvicorn raises the signal again, which asyncio turns into this, but not every time: on a busy
+    # machine a server that was interrupted came back as if it had ended by itself.
+    if server.should_exit:
+        raise KeyboardInterrupt
