@@ -279,6 +279,7 @@ def _at_work(model: Wav2CLIP, workers: int | None, readers: Reader | None) -> It
     embedding = count if model.device == "cpu" else _ACCELERATOR_THREADS
     with ExitStack() as stack:
         reader = readers or stack.enter_context(Readers(count))
+        stack.enter_context(runtime.one_blas_thread())
         decoding = stack.enter_context(ThreadPoolExecutor(count))
         pool = stack.enter_context(_pool(embedding, inner))
         work = _Work(reader, decoding, pool, embedding, inner)

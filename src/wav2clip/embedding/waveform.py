@@ -23,7 +23,7 @@ from wav2clip.models.spectrogram import log_mel
 PIECE_SECONDS = 10.0
 """A recording of up to here is embedded in one piece; AudioSet's clips are so long."""
 
-_BATCH_SECONDS = 40.0
+_BATCH_SECONDS = 10.0
 """Sound in one call of the network: more at once leaves the caches and slows a CPU down."""
 
 
