@@ -161,7 +161,6 @@ def show(results: Results, as_json: bool, title: str | None = None) -> None:
         "", "score", "moment", "file", *(["words"] if with_words else []),
         *(["tags"] if with_tags else []),
         title=escape(title or "") or None,
-        caption=f"in {escape(display(folder))}", caption_justify="left",
     )  # fmt: skip
     table.columns[3].overflow = "fold"
     for place, result in enumerate(results, start=1):
@@ -171,6 +170,8 @@ def show(results: Results, as_json: bool, title: str | None = None) -> None:
         cells += [escape(", ".join(result.tags))] if with_tags else []
         table.add_row(*cells)
     console.out.print(table)
+    # Not as the table's caption, which would be broken at its width.
+    console.out.print(f"in {display(folder)}", style="dim italic", markup=False, soft_wrap=True)
 
 
 def moment(result: Result) -> str:
