@@ -80,7 +80,7 @@ const folderOf = ({ path, name }) => (path.endsWith(`/${name}`) ? path.slice(0, 
 function tagList(words, tags) {
   if (!words.length && !tags.length) return element("ul", { class: "tags", "aria-hidden": "true" });
   return element("ul", { class: "tags", "aria-label": words.length ? "Words in the name, and tags" : "Tags" },
-    ...words.map((word) => element("li", { class: "word", title: "In the name of the file or a folder" }, word)),
+    ...words.map((word) => element("li", { class: "named", title: "In the name of the file or a folder" }, word)),
     ...tags.map((tag) => element("li", {}, tag)));
 }
 
