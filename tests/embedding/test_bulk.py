@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from threadpoolctl import threadpool_info
 
 from media import tone, wav_bytes
 from patience import HANGS
+from wav2clip import runtime
 from wav2clip.embedding import bulk
 from wav2clip.embedding.bulk import embed_files
 from wav2clip.embedding.embedder import Wav2CLIP
@@ -93,6 +95,17 @@ def test_what_is_no_sound_costs_its_file_alone(
     for name in ("a.wav", "c.wav"):
         assert found[name].error is None
         assert np.isfinite(found[name].embeddings).all()
+
+
+def test_products_of_matrices_take_one_thread_meanwhile() -> None:
+    def counts() -> list[int]:
+        return [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
+
+    before = counts()
+    with runtime.one_blas_thread():
+        assert counts()
+        assert set(counts()) == {1}
+    assert counts() == before
 
 
 def test_no_files(small: Wav2CLIP) -> None:

@@ -146,6 +146,7 @@ def test_what_is_subtracted_falls(named: Library) -> None:
     query = Query.text("rain") - Query.text("dogs barking")
     (dog,) = (r for r in named.search(query) if r.path.name == "dog_bark_01.wav")
     assert dog.score == pytest.approx(dog.similarity - WEIGHT / 2, abs=1e-6)
+    assert dog.words == (), "they are no reason to be there"
 
 
 def test_pictures_recordings_and_vectors_have_no_words(named: Library, tmp_path: Path) -> None:

@@ -62,11 +62,11 @@ class Wanted:
         return 1.0, WEIGHT if self.by == "both" and self.phrases else 0.0
 
     def words_in(self, path: str) -> tuple[str, ...]:
-        """Those of the phrases' words that a path holds."""
+        """Those words of what is added, not of what is subtracted, that a path holds."""
         if not self.weights[1]:
             return ()
-        found = (word for phrase, _ in self.phrases for word in matched(phrase, path))
-        return tuple(dict.fromkeys(found))
+        added = (phrase for phrase, share in self.phrases if share > 0)
+        return tuple(dict.fromkeys(word for phrase in added for word in matched(phrase, path)))
 
 
 class Snapshot:
