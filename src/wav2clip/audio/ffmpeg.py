@@ -244,23 +244,21 @@ class _Reader:
 
     def pieces(self, frames: Iterator[Any]) -> Iterator[tuple[int, Samples]]:
         """Rate, and frames (n, channels) of about a block; each piece has one rate and width."""
-        waiting: list[NDArray[Any]] = []
-        kind: tuple[Any, ...] = ()
-        count = 0
+        waiting, kind = av.AudioFifo(), ()  # frames last 20 ms: an array of each costs much
         for frame in frames:
             if not frame.samples:
                 continue
-            array, rate = self._array(frame), frame.sample_rate
-            own = (rate, len(array), array.dtype)
-            if waiting and (kind != own or count >= BLOCK_SECONDS * rate):
-                yield kind[0], _to_float(np.concatenate(waiting, axis=1)).T
-                waiting, count = [], 0
-            kind = own
-            waiting.append(array)
-            count += frame.samples
+            rate = frame.sample_rate
+            own = (rate, frame.format.name, frame.layout.name, frame.layout.nb_channels)
+            if waiting.samples and (kind != own or waiting.samples >= BLOCK_SECONDS * rate):
+                yield kind[0], _to_float(self._array(waiting.read())).T
+            if kind != own:
+                waiting, kind = av.AudioFifo(), own
+            frame.pts = None  # gaps between frames are no concern of the queue
+            waiting.write(frame)
             self.seconds += frame.samples / rate
-        if waiting:
-            yield kind[0], _to_float(np.concatenate(waiting, axis=1)).T
+        if waiting.samples:
+            yield kind[0], _to_float(self._array(waiting.read())).T
 
     def _array(self, frame: Any) -> NDArray[Any]:
         """(channels, n) of a frame of any format, in its own numbers."""

@@ -17,9 +17,12 @@ from wav2clip.models.config import MelConfig
 
 Spectrogram = NDArray[np.float32]
 
-_FRAMES = 128
-"""Transformed at once: what lies between the steps stays in the cache, and is small enough for
-memory that is at hand. For five seconds in one go the pages of new memory take half of the time."""
+_FRAMES = 64
+"""Transformed at once: what lies between the steps stays in the cache. Five seconds in one go take
+nearly twice as long."""
+
+_BANDS = 32
+"""Multiplied at once: neighbours share few frequencies, and what is zero for all is left out."""
 
 QUIETEST = 1e-5
 """Peaks below this (-100 dB) are not worth making louder: they are rounding noise."""
@@ -43,12 +46,18 @@ def _log_mel(wave: Samples, config: MelConfig) -> Spectrogram:
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, config.n_fft)
     frames = frames[:: config.hop_length]
     energy = np.empty((config.bands, len(frames)), np.float32)
+    windowed = np.empty((_FRAMES, config.n_fft), np.float32)
+    power = np.empty((_FRAMES, config.n_fft // 2 + 1), np.float32)
     for first in range(0, len(frames), _FRAMES):
-        spectrum = _fourier()(frames[first : first + _FRAMES] * _window(config))
-        parts = np.asarray(spectrum, np.complex64).view(np.float32)
+        some = frames[first : first + _FRAMES]
+        count = len(some)
+        np.multiply(some, _window(config), out=windowed[:count])
+        parts = np.asarray(_fourier()(windowed[:count]), np.complex64).view(np.float32)
         parts *= parts
-        power = parts[:, ::2] + parts[:, 1::2]
-        np.matmul(_filters(config), power.T, out=energy[:, first : first + _FRAMES])
+        np.add(parts[:, ::2], parts[:, 1::2], out=power[:count])
+        for bands, bins, filters in _filters(config):
+            product = energy[bands, first : first + count]
+            np.matmul(filters, power[:count, bins].T, out=product)
     if config.peak is not None:
         # The waveform is scaled to the peak; all before this line is linear, or a square.
         loudest = max(wave.max(), -wave.min())
@@ -91,9 +100,19 @@ def _window(config: MelConfig) -> NDArray[np.float32]:
 
 
 @cache
-def _filters(config: MelConfig) -> NDArray[np.float32]:
-    """:func:`mel_filters`, laid out so that products with powers of frames are fastest."""
-    return np.asfortranarray(mel_filters(config))
+def _filters(config: MelConfig) -> list[tuple[slice, slice, NDArray[np.float32]]]:
+    """Bands, the bins of which they are made, and that part of :func:`mel_filters`.
+
+    Laid out so that products with powers of frames are fastest.
+    """
+    filters = mel_filters(config)
+    parts = []
+    for first in range(0, config.bands, _BANDS):
+        some = filters[first : first + _BANDS]
+        heard = np.flatnonzero(some.any(axis=0))
+        bins = slice(int(heard[0]), int(heard[-1]) + 1) if len(heard) else slice(0, 1)
+        parts.append((slice(first, first + len(some)), bins, np.asfortranarray(some[:, bins])))
+    return parts
 
 
 def mel_filters(config: MelConfig) -> NDArray[np.float32]:
