@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from rich.progress import track
 
 from engines import SETS, decode_all, embed_all, seconds
 from machine import machine
+from wav2clip.audio.io import Samples
 from wav2clip.embedding.bulk import ahead
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.embedding.engine import Embeddings
@@ -70,10 +70,10 @@ class Elsewhere(Wav2CLIP):
     clip_seconds: float
     one_at_a_time: Lock
 
-    def embed_audio(self, wave: Any, sample_rate: int, *, normalize: bool = False) -> Embeddings:
+    def embed_batch(self, waves: Samples) -> Embeddings:
         with self.one_at_a_time:
-            time.sleep(self.clip_seconds * len(wave))
-        return np.zeros((len(wave), self.dimension), np.float32)
+            time.sleep(self.clip_seconds * len(waves))
+        return np.zeros((len(waves), self.dimension), np.float32)
 
 
 def elsewhere(model: Wav2CLIP, clip_seconds: float) -> Elsewhere:
@@ -89,7 +89,7 @@ def embed_waves(model: Wav2CLIP, batches: Sequence[np.ndarray], workers: int) ->
     cores = torch.get_num_threads()
     torch.set_num_threads(max(1, cores // workers))  # threads that are new take it over
     try:
-        calls = (partial(model.embed_audio, batch, model.sample_rate) for batch in batches)
+        calls = (partial(model.embed_batch, batch) for batch in batches)
         for _ in ahead(calls, workers, workers + 1):
             pass
     finally:

@@ -116,13 +116,13 @@ def test_what_waits_last_is_shared_out(
     small: Wav2CLIP, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    embed = Wav2CLIP.embed_audio
+    embed = Wav2CLIP.embed_batch
 
-    def counted(model: Wav2CLIP, waves: Any, rate: int) -> Embeddings:
+    def counted(model: Wav2CLIP, waves: Any) -> Embeddings:
         sizes.append(len(waves))
-        return embed(model, waves, rate)
+        return embed(model, waves)
 
-    monkeypatch.setattr(Wav2CLIP, "embed_audio", counted)
+    monkeypatch.setattr(Wav2CLIP, "embed_batch", counted)
     assert len(list(embed_files(small, [folder / "001.wav"] * 13, workers=2))) == 13
     assert sizes == [8, 3, 2]
 
@@ -134,10 +134,10 @@ class Accelerated(Wav2CLIP):
     go: Event
     callers: set[int]
 
-    def embed_audio(self, waves: Any, rate: int) -> Embeddings:
+    def embed_batch(self, waves: Any) -> Embeddings:
         self.callers.add(get_ident())
         assert self.go.wait(HANGS), "nothing was decoded while the network ran"
-        return super().embed_audio(waves, rate)
+        return super().embed_batch(waves)
 
 
 def test_files_are_decoded_while_an_accelerator_works(

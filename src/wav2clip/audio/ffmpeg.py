@@ -244,7 +244,8 @@ class _Reader:
 
     def pieces(self, frames: Iterator[Any]) -> Iterator[tuple[int, Samples]]:
         """Rate, and frames (n, channels) of about a block; each piece has one rate and width."""
-        waiting, kind = av.AudioFifo(), ()  # frames last 20 ms: an array of each costs much
+        waiting = av.AudioFifo()  # frames last 20 ms: an array of each costs much
+        kind: tuple[Any, ...] = ()
         for frame in frames:
             if not frame.samples:
                 continue

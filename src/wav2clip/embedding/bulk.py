@@ -401,9 +401,7 @@ class _Batches:
 
     def _embed(self, group: list[_Piece]) -> Iterator[_Pieces]:
         waves = np.stack([samples for _, _, samples in group])
-        future = self._work.embedding.submit(
-            self._model.embed_audio, waves, self._model.sample_rate
-        )
+        future = self._work.embedding.submit(self._model.embed_batch, waves)
         self._running.append((waves.shape[1], group, future))
         if len(self._running) > _BATCHES_AHEAD:
             yield from self._collect()

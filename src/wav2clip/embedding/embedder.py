@@ -144,9 +144,27 @@ class Wav2CLIP:
             AudioError: NaN or infinity in a waveform.
         """
         waves, single = self._waves(wave, sample_rate)
-        embeddings = _embed_groups(waves, self._embed_equal)
+        embeddings = _embed_groups(waves, self.embed_batch)
         embeddings = unit(embeddings) if normalize else embeddings
         return embeddings[0] if single else embeddings
+
+    def embed_batch(self, waves: Samples) -> Embeddings:
+        """Embed waveforms of one length that were decoded for this model: nothing is checked.
+
+        Args:
+            waves: (batch, n) finite float32 at :attr:`sample_rate`.
+
+        Returns:
+            (batch, dimension), as :meth:`embed_audio` gives.
+        """
+        if self.standardize == "batch":
+            size = len(waves)
+        elif waves.shape[1] > WHOLE_SECONDS * self.sample_rate:
+            return np.stack([self.embed_stream(partial(iter, [row])) for row in waves])
+        else:
+            size = self._batch_size(waves.shape[1])
+        parts = (waves[first : first + size] for first in range(0, len(waves), size))
+        return np.concatenate([self._engine.embed(part, self.standardize) for part in parts])
 
     def embed_file(self, source: Source, *, normalize: bool = False) -> Embeddings:
         """Embed one recording: path, bytes or binary file object of any audio or video container.
@@ -396,17 +414,6 @@ class Wav2CLIP:
             if sum(map(len, head)) > limit:
                 return None, blocks
         return np.concatenate(head), blocks
-
-    def _embed_equal(self, batch: Samples) -> Embeddings:
-        """(batch, n) at the model's rate to (batch, dimension)."""
-        if self.standardize == "batch":
-            size = len(batch)
-        elif batch.shape[1] > WHOLE_SECONDS * self.sample_rate:
-            return np.stack([self.embed_stream(partial(iter, [row])) for row in batch])
-        else:
-            size = self._batch_size(batch.shape[1])
-        parts = (batch[first : first + size] for first in range(0, len(batch), size))
-        return np.concatenate([self._engine.embed(part, self.standardize) for part in parts])
 
     def _batch_size(self, samples: int) -> int:
         return max(1, _BATCH_COLUMNS // self.config.frontend.columns(samples))
