@@ -292,6 +292,7 @@ def test_a_process_that_was_killed_while_idle_costs_nothing(tmp_path: Path) -> N
 def test_processes_are_kept_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a while, from wherever it is called, unless it was started from something else."""
     good(tmp_path)
+    monkeypatch.setattr("wav2clip.reading.readers._KEPT_SECONDS", HANGS)
     with Readers(1) as readers:
         readers.load_audio(tmp_path / "good.wav")
         first = children(readers)
@@ -299,14 +300,45 @@ def test_processes_are_kept_for_the_next(tmp_path: Path, monkeypatch: pytest.Mon
     with Readers(1) as readers:
         assert readers.load_audio("good.wav").seconds == 1.0
         assert children(readers) == first
-    monkeypatch.setenv("WAV2CLIP_CACHE", str(tmp_path))  # a child may heed it
+    with monkeypatch.context() as other:
+        other.setenv("WAV2CLIP_CACHE", str(tmp_path))  # a child may heed it
+        with Readers(1) as readers:
+            assert readers.load_audio("good.wav").seconds == 1.0
+            assert not children(readers) & first
+    monkeypatch.setattr("wav2clip.reading.readers._KEPT_SECONDS", 0.1)  # the while is over
     with Readers(1) as readers:
         assert readers.load_audio("good.wav").seconds == 1.0
-        assert not children(readers) & first
+        assert children(readers) == first
     wait_until(lambda: not any(map(alive, first)))
 
 
-def test_leaving_early_leaves_nothing_behind(tmp_path: Path) -> None:
+READ_TWICE = """
+import sys
+from wav2clip.reading import child
+from wav2clip.reading.readers import Readers
+held = b"x" * (child._WORN + 2**24)
+assert child._worn()
+del held
+with Readers(1) as readers:
+    for _ in range(2):
+        readers.load_audio(sys.argv[1])
+        print(*[each._process.pid for each in readers._all])
+"""
+
+
+def test_what_the_parent_once_held_wears_no_process(tmp_path: Path) -> None:
+    """Else each file would cost the start of a process, where a large model was loaded."""
+    command = [sys.executable, "-c", READ_TWICE, str(good(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == second != "", "it was kept, and read the second, too"
+
+
+def test_leaving_early_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wav2clip.reading.readers._KEPT_SECONDS", 0.1)
     path = good(tmp_path, seconds=120.0)
     with Readers(1) as readers:
         for _ in range(3):
