@@ -1,4 +1,4 @@
-"""What words in names add to a search, for several weights: precision at 10, and when they lie.
+"""What words in names add to a search, with several weights: precision at 10, and when they lie.
 
     python benchmarks/names.py SHARDS CURATED.csv [--model builtin]
 
@@ -8,7 +8,8 @@ shards were prepared from). Queries are the phrases of ``tools/sound_phrases_tra
 relevant if the tagger that heard the shards gives one of the phrase's classes a probability of 0.3
 or more: it judges by ear, so a name that says more than can be heard counts as wrong here.
 
-Names are kept, or dealt out anew at random, which words alone cannot survive.
+What words add is multiplied by factors: 1 is what the library does. Names are kept, or dealt out
+anew at random, which words alone cannot survive.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rich.progress import track
 
 from machine import machine, versions
 from wav2clip import Wav2CLIP, load
-from wav2clip.library.words import Names, stems_of_path
+from wav2clip.library.words import Names, stems_of
 from wav2clip.models.space import unit
 from wav2clip.pretrain.shards import Sample, iterate, read_manifest
 
@@ -34,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))
 PHRASES = ROOT / "tools" / "sound_phrases_train.txt"
 HEARD, LEAST_RELEVANT, CUTOFF = 0.3, 3, 10
-WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
+FACTORS = (0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 Scores = NDArray[np.floating]
 
@@ -107,16 +108,16 @@ def main() -> None:
     paths = original_paths(options.curated, samples)
     print(f"{machine()}; {versions()}\n")
     print(f"{len(samples)} clips, {model.name} {model.fingerprint}\n")
-    print("| names | phrases | words alone | " + " | ".join(f"{w:g}" for w in WEIGHTS) + " |")
-    print("|---" * (3 + len(WEIGHTS)) + "|")
+    print("| names | phrases | words alone | " + " | ".join(f"{w:g}" for w in FACTORS) + " |")
+    print("|---" * (3 + len(FACTORS)) + "|")
     dealt = [str(path) for path in np.random.default_rng(0).permutation(paths)]
     for title, each in (("kept", paths), ("dealt out anew", dealt)):
-        names = Names(pa.array(map(stems_of_path, each), pa.string()))
-        cover = np.stack([names.coverage(phrase) for phrase in phrases])
-        matching = cover.max(axis=1) > 0
+        names = Names(pa.array(map(stems_of, each), pa.string()))
+        given = np.stack([names.evidence(phrase) for phrase in phrases])
+        matching = given.max(axis=1) > 0
         for which, rows in (("all", np.ones(len(phrases), bool)), ("in a name", matching)):
-            values = [precision(cover[rows] + 1e-3 * sound[rows], relevant[rows])]
-            values += [precision(sound[rows] + w * cover[rows], relevant[rows]) for w in WEIGHTS]
+            values = [precision(given[rows] + 1e-3 * sound[rows], relevant[rows])]
+            values += [precision(sound[rows] + w * given[rows], relevant[rows]) for w in FACTORS]
             cells = " | ".join(f"{value:.3f}" for value in values)
             print(f"| {title} | {which}, {rows.sum()} | {cells} |")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import av
@@ -22,6 +23,41 @@ def wav_bytes(samples: np.ndarray, rate: int = 16_000, subtype: str = "PCM_16") 
     return buffer.getvalue()
 
 
+def chunk(name: bytes, content: bytes, order: str = "<") -> bytes:
+    """A chunk of RIFF, or with ``order`` ``">"`` of AIFF."""
+    return name + struct.pack(f"{order}I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def bext(description: bytes, originator: bytes = b"", reference: bytes = b"") -> bytes:
+    """A chunk of broadcast WAV (EBU Tech 3285)."""
+    texts = [description.ljust(256, b"\0"), originator.ljust(32, b"\0"), reference.ljust(32, b"\0")]
+    rest = b"2026-01-0210:11:12" + struct.pack("<QH", 48_000, 1) + b"\0" * 254
+    return chunk(b"bext", b"".join(texts) + rest + b"A=PCM,F=48000")
+
+
+def info(**texts: bytes) -> bytes:
+    """A list of texts by their code, such as ``INAM=b"title"``."""
+    parts = (chunk(name.encode(), text) for name, text in texts.items())
+    return chunk(b"LIST", b"INFO" + b"".join(parts))
+
+
+def id3(**texts: str) -> bytes:
+    """An ID3v2.3 tag of text frames, such as ``TIT2="title"``, in UTF-16."""
+    frames = b""
+    for name, text in texts.items():
+        content = b"\x01" + b"\0\0".join(part.encode("utf-16") for part in text.split("\0"))
+        frames += name.encode() + struct.pack(">IH", len(content), 0) + content
+    size = bytes(len(frames) >> shift & 127 for shift in (21, 14, 7, 0))
+    return b"ID3\x03\0\0" + size + frames
+
+
+def with_chunks(wav: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A WAV file with chunks before its sound and behind it."""
+    at = wav.index(b"data")
+    body = wav[8:at] + before + wav[at:] + after
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 def encode(
     path: Path,
     samples: np.ndarray | None,
@@ -29,8 +65,10 @@ def encode(
     codec: str,
     pictures: list[np.ndarray] | None = None,
     fps: int = 5,
+    **texts: str,
 ) -> Path:
-    """A file with an audio track of (n,) samples and a video track of (h, w, 3) uint8 pictures.
+    """A file with an audio track of (n,) samples and a video track of (h, w, 3) uint8 pictures,
+    and texts, such as ``title``.
 
     FFmpeg writes it, but for Vorbis, whose encoder is libsndfile's.
     """
@@ -39,6 +77,7 @@ def encode(
         soundfile.write(path, samples, rate, format="OGG", subtype="VORBIS")
         return path
     with av.open(str(path), "w") as container:
+        container.metadata.update(texts)
         video = audio = None
         if pictures is not None:
             video = container.add_stream("mpeg4", rate=fps)

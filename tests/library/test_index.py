@@ -264,8 +264,10 @@ def test_a_file_that_changes_while_it_is_read(
 ) -> None:
     victim, real = sounds / "2.wav", bulk._decode
 
-    def decode(rate: int, most: int | None, reader: Any, path: Path, future: Any) -> None:
-        real(rate, most, reader, path, future)
+    def decode(
+        rate: int, most: int | None, reader: Any, path: Path, future: Any, **options: Any
+    ) -> None:
+        real(rate, most, reader, path, future, **options)
         if path == victim:
             with victim.open("ab") as file:
                 file.write(b"more")

@@ -18,7 +18,7 @@ from wav2clip.errors import InputError
 from wav2clip.library import Library, Query
 from wav2clip.library import library as library_module
 from wav2clip.library.copy import NAME
-from wav2clip.library.words import WEIGHT, Names, matched, split, stem, stems_of_path
+from wav2clip.library.words import RARITY, WEIGHT, WHOLE, Names, matched, split, stem, stems_of
 
 pytestmark = pytest.mark.everyday
 
@@ -26,7 +26,7 @@ WORDS = ["rain", "roof", "dog", "bark", "door"]
 
 
 def names_of(*paths: str) -> Names:
-    return Names(pa.array(map(stems_of_path, paths), pa.string()))
+    return Names(pa.array(map(stems_of, paths), pa.string()))
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,9 @@ def test_words(text: str, words: list[str]) -> None:
 
 def test_forms_of_a_word_are_one() -> None:
     assert {stem(word) for word in ("bark", "barks", "barking", "barked")} == {"bark"}
-    assert matched("dogs barking", "/sfx/Animals/dog_bark_01.wav") == ("dogs", "barking")
-    assert matched("dogs barking", "/sfx/cat.barking") == (), "a suffix is no word"
+    named = stems_of("/sfx/Animals/dog_bark_01.wav")
+    assert matched("dogs barking", named) == ("dogs", "barking")
+    assert matched("dogs barking", stems_of("/sfx/cat.barking")) == (), "a suffix is no word"
 
 
 @given(st.text(max_size=200))
@@ -57,51 +58,56 @@ def test_any_text_is_split(text: str) -> None:
     for word in split(text):
         assert word == word.lower()
         assert stem(word)
-    there = stems_of_path(text).split()
+    there = stems_of(text).split()
     assert sorted(there) == sorted({stem(word) for word in split(os.path.splitext(text)[0])})
 
 
-def slow_coverage(paths: list[list[str]], phrase: list[str]) -> list[float]:
+def slow_evidence(paths: list[list[str]], phrase: list[str]) -> list[float]:
     """The sum over the words, written out."""
-    weights = {}
+    rarity = {}
     for word in dict.fromkeys(phrase):
         holders = sum(word in path for path in paths)
-        if 0 < holders < len(paths):
-            weights[word] = math.log(1 + (len(paths) - holders + 0.5) / (holders + 0.5))
-    total = sum(weights.values())
-    return [
-        sum(weight for word, weight in weights.items() if word in path) / total if total else 0.0
-        for path in paths
-    ]
+        rarity[word] = math.log(1 + (len(paths) - holders + 0.5) / (holders + 0.5))
+    worth = []
+    for path in paths:
+        given = [value for word, value in rarity.items() if word in path]
+        share = len(given) / max(1, len(rarity))
+        whole = WHOLE if len(given) == len(rarity) > 1 else 0.0
+        worth.append(share * (WEIGHT + RARITY * sum(given)) + whole)
+    return worth
 
 
 @given(
     st.lists(st.lists(st.sampled_from(WORDS), max_size=4), min_size=1, max_size=12),
     st.lists(st.sampled_from([*WORDS, "train"]), max_size=4),
 )
-def test_coverage_against_a_slow_one(paths: list[list[str]], phrase: list[str]) -> None:
+def test_evidence_against_a_slow_one(paths: list[list[str]], phrase: list[str]) -> None:
     names = names_of(*(f"/{'/'.join(path)}/1.wav" for path in paths))
-    found = names.coverage(" ".join(phrase))
-    np.testing.assert_allclose(found, slow_coverage(paths, phrase), atol=1e-6)
-    assert ((found >= 0) & (found <= 1 + 1e-6)).all()
+    found = names.evidence(" ".join(phrase))
+    np.testing.assert_allclose(found, slow_evidence(paths, phrase), atol=1e-6)
+    assert (found >= 0).all()
 
 
-def test_rare_words_count_for_more() -> None:
-    names = names_of("/rain/a.wav", "/rain/b.wav", "/rain/tin.wav", "/wind/tin roof.wav")
-    rain, _, both, roof = names.coverage("rain on a tin roof")
-    assert rain < roof
-    assert both > rain
+def test_rare_words_and_whole_phrases_count_for_more() -> None:
+    names = names_of("/rain/a.wav", "/rain/b.wav", "/rain/tin.wav", "/wind/tin roof.wav", "/c.wav")
+    rain, _, two, rare, none = names.evidence("rain on a tin roof")
+    assert none == 0.0 < rain < two < rare
 
 
 def test_phrases_weigh_as_in_the_query() -> None:
     names = names_of("/rain.wav", "/dog.wav", "/cat.wav")
     query = Query.text("rain") - 0.5 * Query.text("dog") + 0.5 * Query.audio("x.wav")
     assert query.phrases == (("rain", 0.5), ("dog", -0.25))
-    np.testing.assert_allclose(names.score(query.phrases), [0.5, -0.25, 0.0])
+    one = WEIGHT + RARITY * math.log(1 + 2.5 / 1.5)
+    np.testing.assert_allclose(names.score(query.phrases), [one / 2, -one / 4, 0.0], rtol=1e-6)
     assert Query.audio("x.wav").phrases == ()
 
 
 # In a library ---------------------------------------------------------------------------------
+
+
+RARE = math.log(1 + 4.5 / 1.5)
+"""Inverse document frequency of a word that one of five files has."""
 
 
 @pytest.fixture
@@ -123,7 +129,7 @@ def test_a_name_lifts_its_file_by_a_known_amount(named: Library) -> None:
     assert set(sound) == set(both)
     for name, result in both.items():
         assert result.similarity == pytest.approx(sound[name].score, abs=1e-6)
-        lifted = WEIGHT if name == "dog_bark_01.wav" else 0.0
+        lifted = WEIGHT + RARITY * 2 * RARE + WHOLE if name == "dog_bark_01.wav" else 0.0
         assert result.score == pytest.approx(sound[name].score + lifted, abs=1e-6)
         assert result.words == (("dogs", "barking") if lifted else ())
         assert sound[name].words == ()
@@ -145,7 +151,9 @@ def test_words_alone(named: Library) -> None:
 def test_what_is_subtracted_falls(named: Library) -> None:
     query = Query.text("rain") - Query.text("dogs barking")
     (dog,) = (r for r in named.search(query) if r.path.name == "dog_bark_01.wav")
-    assert dog.score == pytest.approx(dog.similarity - WEIGHT / 2, abs=1e-6)
+    assert dog.score == pytest.approx(
+        dog.similarity - (WEIGHT + RARITY * 2 * RARE + WHOLE) / 2, abs=1e-6
+    )
     assert dog.words == (), "they are no reason to be there"
 
 

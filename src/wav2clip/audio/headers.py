@@ -73,16 +73,14 @@ def read_header(file: BinaryIO) -> Header:
     """
     start = file.tell()
     try:
-        start_of_sound = start + _tag_size(file.read(10))
-        file.seek(start_of_sound)
-        magic = file.read(16)
+        view = open_view(file)
+        magic = view.read(0, 16)
         for known, read in _READERS.items():
             if magic.startswith(known):
-                return read(_View(file, start_of_sound))
+                return read(view)
         if magic.startswith(_ONLY_SNDFILE):
             return Header(decoder=SNDFILE)
-        begin = _View(file, start_of_sound).read(0, _FIRST_FRAME)
-        return Header(states_length=_XING.search(begin) is not None)
+        return Header(states_length=_XING.search(view.read(0, _FIRST_FRAME)) is not None)
     finally:
         file.seek(start)
 
@@ -109,7 +107,7 @@ _ONLY_SNDFILE = (
 """Starts of further formats that libsndfile reads better than FFmpeg, or that it alone reads."""
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """A file from where its magic number stands."""
 
     file: BinaryIO
@@ -124,7 +122,13 @@ class _View(NamedTuple):
         return self.file.seek(0, 2) - self.start
 
 
-class _Chunk(NamedTuple):
+def open_view(file: BinaryIO) -> View:
+    """A file from its present position, or from behind an ID3 tag that stands there."""
+    start = file.tell()
+    return View(file, start + _tag_size(file.read(10)))
+
+
+class Chunk(NamedTuple):
     """A chunk: what follows its own header begins at ``at`` and has ``size`` bytes."""
 
     id: bytes
@@ -140,7 +144,7 @@ def _tag_size(head: bytes) -> int:
     return 10 + ((a & 127) << 21 | (b & 127) << 14 | (c & 127) << 7 | d & 127)
 
 
-def _chunks(view: _View, at: int, layout: str, aligned: int, own: int = 0) -> Iterator[_Chunk]:
+def chunks(view: View, at: int, layout: str, aligned: int, own: int = 0) -> Iterator[Chunk]:
     """Chunks one after the other.
 
     Args:
@@ -158,11 +162,11 @@ def _chunks(view: _View, at: int, layout: str, aligned: int, own: int = 0) -> It
         id, size = head.unpack(read)
         at += head.size
         size = max(size - own, 0) if size >= 0 else _NO_LENGTH
-        yield _Chunk(id, at, size)
+        yield Chunk(id, at, size)
         at += size + -size % aligned
 
 
-def _plain(container: str, view: _View, at: int, announced: int, decoder: str = SNDFILE) -> Header:
+def _plain(container: str, view: View, at: int, announced: int, decoder: str = SNDFILE) -> Header:
     """The header of a file whose sound begins at ``at``."""
     present = max(view.size - at, 0)
     if announced >= _NO_LENGTH and announced > present:
@@ -178,13 +182,13 @@ NO_LENGTH = (
 # WAV ----------------------------------------------------------------------------------------------
 
 
-def _wav(view: _View) -> Header:
+def _wav(view: View) -> Header:
     """RIFF, RIFX, RF64 and BW64 (EBU Tech 3306)."""
     order = ">" if view.read(0, 4) == b"RIFX" else "<"
     if view.read(8, 4) != b"WAVE":
         return Header()
     tag, real_size = 0, None
-    for chunk in _chunks(view, 12, f"{order}4sI", 2):
+    for chunk in chunks(view, 12, f"{order}4sI", 2):
         if chunk.id == b"ds64":
             (real_size,) = struct.unpack("<Q", view.read(chunk.at + 8, 8).ljust(8, b"\0"))
         elif chunk.id == b"fmt ":
@@ -202,7 +206,7 @@ def _format_tag(fmt: bytes, order: str) -> int:
     return tags[1] if tags[0] == _EXTENSIBLE else tags[0]
 
 
-def _wav_sound(view: _View, data: _Chunk, tag: int, order: str) -> Header:
+def _wav_sound(view: View, data: Chunk, tag: int, order: str) -> Header:
     decoder = SNDFILE if tag in _PLAIN_TAGS else FFMPEG
     header = _plain("wav", view, data.at, data.size, decoder)
     end = data.at + data.size
@@ -217,10 +221,10 @@ def _wav_sound(view: _View, data: _Chunk, tag: int, order: str) -> Header:
     return Header("wav", decoder, data.size, header.present, warning, whole=False)
 
 
-def _are_chunks(view: _View, at: int, order: str) -> bool:
+def _are_chunks(view: View, at: int, order: str) -> bool:
     """Whether what begins here are chunks to the end of the file, and not sound or garbage."""
     size, end = view.size, at
-    for chunk in _chunks(view, at, f"{order}4sI", 2):
+    for chunk in chunks(view, at, f"{order}4sI", 2):
         if not all(32 <= byte < 127 for byte in chunk.id) or chunk.id in (b"RIFF", b"RF64"):
             return False
         end = chunk.at + chunk.size
@@ -232,26 +236,26 @@ def _are_chunks(view: _View, at: int, order: str) -> bool:
 # Others that are stored plainly -------------------------------------------------------------------
 
 
-def _aiff(view: _View) -> Header:
+def _aiff(view: View) -> Header:
     """AIFF and AIFF-C (Apple, 1989 and 1991)."""
     if view.read(8, 4) not in (b"AIFF", b"AIFC"):
         return Header(decoder=SNDFILE)  # 8SVX and 16SV
-    for chunk in _chunks(view, 12, ">4sI", 2):
+    for chunk in chunks(view, 12, ">4sI", 2):
         if chunk.id == b"SSND":  # begins with an offset and a block size, which are 0
             return _plain("aiff", view, chunk.at + 8, max(chunk.size - 8, 0))
     return Header("aiff", SNDFILE)
 
 
-def _au(view: _View) -> Header:
+def _au(view: View) -> Header:
     offset, size = struct.unpack(">II", view.read(4, 8).ljust(8, b"\0"))
     header = _plain("au", view, offset, size)
     # An unknown length is as the format wants it (0xFFFFFFFF): nothing is wrong with it.
     return Header("au", SNDFILE, None, header.present) if size == 0xFFFFFFFF else header
 
 
-def _caf(view: _View) -> Header:
+def _caf(view: View) -> Header:
     """Core Audio Format (Apple, 2005)."""
-    for chunk in _chunks(view, 8, ">4sq", 1):
+    for chunk in chunks(view, 8, ">4sq", 1):
         if chunk.id == b"data":  # begins with four bytes that count its changes
             if chunk.size == _NO_LENGTH:  # -1: to the end, as the format wants it
                 return Header("caf", SNDFILE, None, max(view.size - chunk.at - 4, 0))
@@ -259,9 +263,9 @@ def _caf(view: _View) -> Header:
     return Header("caf", SNDFILE)
 
 
-def _w64(view: _View) -> Header:
+def _w64(view: View) -> Header:
     """Sony Wave64."""
-    for chunk in _chunks(view, 40, "<16sq", 8, own=24):
+    for chunk in chunks(view, 40, "<16sq", 8, own=24):
         if chunk.id.startswith(b"data"):
             return _plain("w64", view, chunk.at, chunk.size)
     return Header("w64", SNDFILE)
@@ -270,7 +274,7 @@ def _w64(view: _View) -> Header:
 # Ogg ----------------------------------------------------------------------------------------------
 
 
-def _ogg(view: _View) -> Header:
+def _ogg(view: View) -> Header:
     """One stream of Vorbis or Opus goes to libsndfile, several side by side to FFmpeg.
 
     What is chained, as recordings of radio are, is decoded link by link: either library stops
@@ -283,7 +287,7 @@ def _ogg(view: _View) -> Header:
     return Header("ogg", SNDFILE if alone else FFMPEG, links=chain)
 
 
-def _streams(view: _View) -> tuple[int, list[int]]:
+def _streams(view: View) -> tuple[int, list[int]]:
     """Streams that begin in an Ogg file, and where its links begin; damaged pages end the search.
 
     Streams side by side begin with one page each before anything else; a later first page begins
@@ -303,7 +307,7 @@ def _streams(view: _View) -> tuple[int, list[int]]:
     return found, links
 
 
-_READERS: dict[bytes, Callable[[_View], Header]] = {
+_READERS: dict[bytes, Callable[[View], Header]] = {
     b"RIFF": _wav,
     b"RIFX": _wav,
     b"RF64": _wav,

@@ -111,6 +111,8 @@ def summary_lines(report: IndexReport, library: Library) -> list[str]:
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     lines = [f"{told or 'nothing to index'} in {report.seconds:.1f} s"]
+    if report.described:
+        lines.append(f"metadata of {report.described} unchanged files read for the first time")
     if report.known_failures:
         lines.append(f"{report.known_failures} failed before and have not changed: not tried again")
     lines.append(f"{len(library)} segments in {library.store.name}")

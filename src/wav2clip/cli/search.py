@@ -40,7 +40,8 @@ def search(
     by: Annotated[
         f.By,
         typer.Option(
-            "--by", help="What a phrase is compared with: the sound, words in names, or both."
+            "--by",
+            help="What a phrase is compared with: sound, words (names, metadata), or both.",
         ),
     ] = f.By.both,
     play: f.PlayOption = False,
@@ -51,8 +52,9 @@ def search(
 ) -> None:
     """Find sounds by a phrase, a picture, another sound, or a sum of them.
 
-    A phrase is looked for in what is heard and in the names of files and folders. Each file is
-    listed once, with its best moment. The query's own recording is left out.
+    A phrase is looked for in what is heard, in the names of files and folders, and in the metadata
+    in files (bext, iXML, INFO, ID3 ...). Each file is listed once, with its best moment. The
+    query's own recording is left out.
 
     Example: `wav2clip search "rain on a tin roof" + 0.5*thunder - voices`
 

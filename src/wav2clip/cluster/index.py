@@ -7,6 +7,7 @@ files under the same paths.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -45,6 +46,7 @@ _RESULTS = pa.schema(
         ("channels", pa.int32()),
         ("source_rate", pa.int32()),
         ("seconds", pa.float64()),
+        ("metadata", pa.string()),  # JSON
     ]
 )
 
@@ -202,6 +204,7 @@ class SegmentWorker(Worker):
             embed_segments,
             segment_seconds=segment_seconds,
             overlap_seconds=overlap_seconds,
+            metadata=True,
             workers=model.threads,
         )
         super().__init__(model, ledger, embed)
@@ -225,6 +228,7 @@ def _to_row(row: int, result: FileEmbedding) -> dict[str, Any]:
         "channels": result.channels,
         "source_rate": result.source_rate,
         "seconds": result.seconds,
+        "metadata": json.dumps(dict(result.metadata)),
     }
 
 
@@ -241,6 +245,7 @@ def _from_row(path: Path, row: Row) -> FileEmbedding:
         channels=row["channels"].as_py(),
         source_rate=row["source_rate"].as_py(),
         seconds=row["seconds"].as_py(),
+        metadata=json.loads(row["metadata"].as_py()),
     )
 
 

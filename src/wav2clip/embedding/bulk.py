@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -60,6 +60,8 @@ class FileEmbedding:
         channels: channels of the file; 0 if it could not be read.
         source_rate: sample rate of the file in Hz; 0 if it could not be read.
         seconds: duration of the sound, which begins at ``starts[0]``.
+        metadata: texts that people wrote into the file, by field, see
+            :func:`wav2clip.audio.metadata.read_metadata`; nothing unless asked for.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class FileEmbedding:
     channels: int = 0
     source_rate: int = 0
     seconds: float = 0.0
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,6 +85,8 @@ class _Decoded:
         stream: what is read; None where that failed.
         head: the whole recording; of a long one the beginning, or nothing if it is read again.
         rest: what follows of a long one, decoded on meanwhile.
+        metadata: texts that were written into it.
+        note: why that could not be read, which is no reason to leave the sound out.
         error: why it could not be read.
         done: set when nothing more is wanted of it.
     """
@@ -90,6 +95,8 @@ class _Decoded:
     stream: io.AudioStream | None = None
     head: list[Samples] = field(default_factory=list)
     rest: Iterator[Samples] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
     error: str | None = None
     done: Event = field(default_factory=Event)
 
@@ -159,6 +166,7 @@ def embed_segments(
     *,
     segment_seconds: float = 10.0,
     overlap_seconds: float = 2.5,
+    metadata: bool = False,
     workers: int | None = None,
     readers: Reader | None = None,
 ) -> Iterator[FileEmbedding]:
@@ -167,7 +175,7 @@ def embed_segments(
     A recording of up to ``segment_seconds`` is one segment. A longer one gives windows of that
     length, each overlapping the one before by ``overlap_seconds``, and a last one that ends with
     the recording; see :func:`wav2clip.audio.windows.segments`. Files are decoded once, in bounded
-    memory, and each path comes back exactly once.
+    memory, and each path comes back exactly once. With ``metadata`` that is read, too.
 
     Raises:
         InputError: a segment under half a second, or an overlap that is not shorter than it.
@@ -185,7 +193,7 @@ def embed_segments(
         return windows.segments(decoded.blocks(), length, hop, round(SHORTEST_TAIL * rate))
 
     with _at_work(model, workers, readers) as work:
-        files = work.decode(paths, partial(_decode, rate, None))
+        files = work.decode(paths, partial(_decode, rate, None, metadata=metadata))
         batches = _Batches(model.beside(work.inner), work)
         yield from _embed_pieces(batches, files, cut)
 
@@ -309,7 +317,13 @@ def _pool(count: int, inner: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _decode(
-    rate: int, most: int | None, reader: Reader, path: Path, future: Future[_Decoded]
+    rate: int,
+    most: int | None,
+    reader: Reader,
+    path: Path,
+    future: Future[_Decoded],
+    *,
+    metadata: bool = False,
 ) -> None:
     """Read a file, or the beginning of a long one, and then stay with that until it is done.
 
@@ -319,9 +333,12 @@ def _decode(
         reader: who decodes.
         path: of the file.
         future: takes the file as soon as it, or its beginning, is there.
+        metadata: whether that is wanted, too.
     """
     decoded = _Decoded(path)
     try:
+        if metadata:
+            decoded.metadata, decoded.note = _metadata(reader, path)
         decoded.stream = reader.stream_audio(path, rate, most=most)
         blocks = iter(decoded.stream)
         for block in blocks:
@@ -339,6 +356,14 @@ def _decode(
     future.set_result(decoded)
     if decoded.rest is not None:
         decoded.done.wait()
+
+
+def _metadata(reader: Reader, path: Path) -> tuple[Mapping[str, str], str]:
+    """The metadata of a file, and why it cannot be read, if so."""
+    try:
+        return reader.read_metadata(path), ""
+    except (Wav2ClipError, OSError, MemoryError) as error:
+        return {}, f"its metadata cannot be read: {_reason(path, error)}"
 
 
 def _embed_pieces(
@@ -426,10 +451,11 @@ def _result(pieces: _Pieces) -> FileEmbedding:
         np.stack([embedding for _, _, embedding in rows]),
         stream.start + np.array([start / rate for start, _, _ in rows]),
         stream.start + np.array([(start + length) / rate for start, length, _ in rows]),
-        warnings=stream.warnings,
+        warnings=(*stream.warnings, *[pieces.decoded.note][: bool(pieces.decoded.note)]),
         channels=stream.channels,
         source_rate=stream.source_rate,
         seconds=stream.seconds,
+        metadata=pieces.decoded.metadata,
     )
 
 

@@ -24,6 +24,9 @@ from wav2clip.library.settings import Settings
 NAME = ".search.arrow"
 _METADATA = b"wav2clip.copy"
 
+_LAYOUT = 2
+"""Of the rows; a copy that another version left in another layout is made anew."""
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -59,6 +62,8 @@ def read_copy(library: Path, table: Path) -> Copy | None:
             rows = pa.ipc.open_file(file).read_all()
         stored: Mapping[str, object] = json.loads(rows.schema.metadata[_METADATA])
         settings = Settings(**stored["settings"])  # type: ignore[arg-type]
+        if stored["layout"] != _LAYOUT:
+            return None
         copy = Copy(int(str(stored["version"])), str(stored["state"]), settings, rows)
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None
@@ -71,8 +76,11 @@ def write_copy(library: Path, copy: Copy) -> None:
     One that lies there already may stay: it is of another state, and will not be read.
     """
     stored = {
-        "version": copy.version, "state": copy.state, "settings": asdict(copy.settings)
-    }  # fmt: skip
+        "layout": _LAYOUT,
+        "version": copy.version,
+        "state": copy.state,
+        "settings": asdict(copy.settings),
+    }
     rows = copy.rows.replace_schema_metadata({_METADATA: json.dumps(stored)})
     with (
         suppress(OSError),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import Counter
@@ -19,7 +20,14 @@ from wav2clip.files import is_mute
 from wav2clip.library import scan as folders
 from wav2clip.library.scan import Scan
 from wav2clip.library.space import centre
-from wav2clip.library.store import KnownFile, Store, file_id, segment_schema, vector_column
+from wav2clip.library.store import (
+    KnownFile,
+    Store,
+    file_id,
+    segment_id,
+    segment_schema,
+    vector_column,
+)
 from wav2clip.reading.readers import Reader
 
 Progress = Callable[[int, int], None]
@@ -38,6 +46,8 @@ class IndexReport:
         updated: files with rows whose content was embedded anew.
         reused: files that were moved, copied or touched: their content was known.
         unchanged: files of which nothing but size and time was looked at.
+        described: how many of these had their metadata read for the first time, which an earlier
+            version did not look at.
         pruned: deleted files whose rows were dropped.
         missing: deleted files whose rows are kept, for want of ``prune``.
         failures: the reason for each file or folder that could not be used.
@@ -53,6 +63,7 @@ class IndexReport:
     updated: int = 0
     reused: int = 0
     unchanged: int = 0
+    described: int = 0
     pruned: int = 0
     missing: int = 0
     failures: dict[Path, str] = field(default_factory=dict)
@@ -95,6 +106,7 @@ class Here:
             paths,
             segment_seconds=segment_seconds,
             overlap_seconds=overlap_seconds,
+            metadata=True,
             workers=self.workers,
             readers=self.readers,
         )
@@ -124,6 +136,7 @@ def update(
         )
         for result in results:
             run.take(result)
+        run.describe()
     finally:
         run.commit()
     run.drop_deleted(prune)
@@ -143,10 +156,13 @@ class _Run:
         self.settings = store.settings
         self.report = IndexReport(failures=dict(found.failures), left_out=found.left_out)
         self.touched = False
+        store.upgrade()
         self._known = store.known_files()
+        self._undescribed = store.without_metadata()
         self._failed = store.failures()
         self._by_hash = {file.hash: key for key, file in self._known.items()}
         self._todo = dict(self._sort())
+        self._undescribed &= found.files.keys() - self._todo.keys()
         self._in_work: dict[Path, KnownFile] = {}
         self._progress, self._done = progress, 0
         self._clear()
@@ -197,6 +213,15 @@ class _Run:
             self.report.updated += known
             self.report.added += not known
 
+    def describe(self) -> None:
+        """Read the metadata of files whose sound is known and whose metadata is not."""
+        files = sorted(self._undescribed)
+        paths = [self.found.files[key].path for key in files]
+        for key, metadata in zip(files, folders.read_metadata(paths), strict=True):
+            self._described[key] = json.dumps(metadata)
+            self.report.described += 1
+            self._settled()
+
     def commit(self) -> None:
         """Store what was collected: rows first, so that a failure never stands beside rows."""
         table = pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
@@ -207,6 +232,9 @@ class _Run:
             self.store.replace(table, stale)
             self.store.record_failures(bad)
             self.store.forget_failures(good & self._failed.keys())
+        if self._described:
+            self.touched = True
+            self.store.set_metadata(self._described)
         for key in self._moved_away:
             del self._known[key]
         self._clear()
@@ -236,14 +264,16 @@ class _Run:
         self._good: set[str] = set()
         self._bad: dict[str, KnownFile] = {}
         self._moved_away: set[str] = set()
+        self._described: dict[str, str] = {}
         self._committed = time.monotonic()
 
     def _settled(self) -> None:
         self._done += 1
         if self._progress is not None:
-            self._progress(self._done, len(self._todo))
+            self._progress(self._done, len(self._todo) + len(self._undescribed))
         late = time.monotonic() - self._committed > _COMMIT_SECONDS
-        if late or len(self._good) + len(self._bad) >= _COMMIT_FILES:
+        collected = len(self._good) + len(self._bad) + len(self._described)
+        if late or collected >= _COMMIT_FILES:
             self.commit()
 
     def _fail(self, file: KnownFile, reason: str) -> None:
@@ -299,6 +329,9 @@ class _Run:
             "hash": [file.hash] * count,
             "fingerprint": [self.model.fingerprint] * count,
             "tags": pa.nulls(count, pa.list_(pa.string())),
+            "metadata": pa.array(
+                [json.dumps(dict(result.metadata)), *[None] * (count - 1)], pa.string()
+            ),
             "vector": vector_column(centre(result.embeddings, self.model.mean)),
         }
         return _under(file, pa.table(columns))
@@ -309,7 +342,7 @@ def _under(file: KnownFile, rows: pa.Table) -> pa.Table:
     key, count = file_id(file.path), rows.num_rows
     schema = segment_schema(rows.schema.field("vector").type.list_size)
     own = {
-        "id": [f"{key}-{segment}" for segment in rows["segment"].to_pylist()],
+        "id": [segment_id(key, segment) for segment in rows["segment"].to_pylist()],
         "file": [key] * count,
         "path": [searchable(file.path)] * count,
         "path_bytes": [os.fsencode(file.path)] * count,

@@ -263,10 +263,10 @@ class Library:
     ) -> Results:
         """Find the segments that fit a query best.
 
-        A phrase is looked for in what is heard and in the names of files and folders; see
-        :mod:`wav2clip.library.words`. Pictures, recordings and vectors are compared with what is
-        heard. Libraries of up to :data:`~wav2clip.library.store.EXACT_ROWS` segments are searched
-        exactly; larger ones through an index, by what is heard alone.
+        A phrase is looked for in what is heard, in the names of files and folders, and in the
+        metadata in files; see :mod:`wav2clip.library.words`. Pictures, recordings and vectors are
+        compared with what is heard. Libraries of up to :data:`~.store.EXACT_ROWS` segments are
+        searched exactly; larger ones through an index, by what is heard alone.
 
         Args:
             query: a phrase, a :class:`Query`, or a (dimension,) vector comparable with the
@@ -277,7 +277,8 @@ class Library:
             limit: finds wanted, at least 1.
             filters: conditions on the finds.
             per_file: only the best segment of each file.
-            by: what a phrase is compared with: ``"sound"``, ``"words"`` in names, or ``"both"``.
+            by: what a phrase is compared with: ``"sound"``, ``"words"`` in names and metadata, or
+                ``"both"``.
             max_age: seconds; what other processes wrote so short a time ago may be missed. Looking
                 for it takes a millisecond.
 
@@ -335,7 +336,9 @@ class Library:
         if image is not None:
             whole += Query.image(image)
         if by == "words" and not whole.phrases:
-            raise InputError("words are looked for in names, and the query holds no phrase")
+            raise InputError(
+                "words are looked for in names and metadata, and the query holds no phrase"
+            )
         excluded = {file_id(os.path.realpath(path)) for path in whole.recordings}
         excluded |= {file_id(os.path.abspath(path)) for path in whole.recordings}
         stored = Query(tuple(map(self._stored, whole.terms)))

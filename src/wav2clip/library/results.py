@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -33,9 +34,10 @@ class Result:
         start: seconds from the start of the file to the segment.
         end: seconds to the segment's end.
         score: what the finds are sorted by: the similarity, and for a phrase what words in the
-            path add to it, :data:`wav2clip.library.words.WEIGHT` at most.
+            path and metadata add to it, see :mod:`wav2clip.library.words`.
         similarity: cosine with the query, in [-1, 1].
-        words: those of the query's words that the path holds in some form.
+        words: those of the query's words that the path or the file's metadata hold in some form.
+        metadata: texts in the file by the name of their field, such as ``"description"``.
         duration: seconds of the file.
         channels: channels of the file.
         sample_rate: Hz of the file.
@@ -60,6 +62,7 @@ class Result:
     id: str
     similarity: float = 0.0
     words: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; ``path`` is as :func:`wav2clip.files.display` shows it."""
@@ -77,6 +80,7 @@ class Result:
             "modified": self.modified.isoformat(),
             "hash": self.hash,
             "tags": list(self.tags),
+            "metadata": dict(self.metadata),
         }
 
 
@@ -92,15 +96,22 @@ class Results(Sequence[Result]):
         rows: pa.Table,
         scores: NDArray[np.float64],
         similarities: NDArray[np.float64] | None = None,
-        words_in: Callable[[str], tuple[str, ...]] = lambda _: (),
+        words: Sequence[Sequence[str]] | None = None,
+        metadata: Sequence[str | None] | None = None,
         *,
         exact: bool,
     ) -> None:
-        """``similarities`` are the scores unless given; ``words_in`` tells what a path holds."""
-        similar = pa.array(scores if similarities is None else similarities)
-        words = pa.array(map(words_in, rows["path"].to_pylist()), pa.list_(pa.string()))
-        rows = rows.select(RESULT_COLUMNS).append_column("score", pa.array(scores))
-        self._rows = rows.append_column("similarity", similar).append_column("words", words)
+        """``similarities`` are the scores unless given; ``metadata`` are JSON."""
+        count = rows.num_rows
+        columns = {
+            "score": pa.array(scores),
+            "similarity": pa.array(scores if similarities is None else similarities),
+            "words": pa.array(words or [()] * count, pa.list_(pa.string())),
+            "metadata": pa.array(metadata or [None] * count, pa.string()),
+        }
+        self._rows = rows.select(RESULT_COLUMNS)
+        for name, column in columns.items():
+            self._rows = self._rows.append_column(name, column)
         self._results = [_result(row) for row in self._rows.to_pylist()]
         self.exact = exact
 
@@ -121,8 +132,8 @@ class Results(Sequence[Result]):
         return f"<Results: {len(self)}, {'exact' if self.exact else 'approximate'}>"
 
     def to_arrow(self) -> pa.Table:
-        """One row per find: the columns of the library but the vector, ``score``, ``similarity``
-        and ``words``."""
+        """One row per find: the columns of the library but the vector, ``score``, ``similarity``,
+        ``words`` and ``metadata``."""
         return self._rows
 
     def to_pandas(self) -> pd.DataFrame:
@@ -148,4 +159,5 @@ def _result(row: dict[str, Any]) -> Result:
         id=row["id"],
         similarity=row["similarity"],
         words=tuple(row["words"]),
+        metadata=json.loads(row["metadata"] or "{}"),
     )

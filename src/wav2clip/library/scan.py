@@ -12,8 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from wav2clip.embedding.bulk import ahead
+from wav2clip.errors import Wav2ClipError
 from wav2clip.files import NO_FILE, modified_ns, walk
 from wav2clip.library.store import KnownFile, file_id
+from wav2clip.reading.readers import Readers
 
 _HASHED_AHEAD = 16
 
@@ -77,6 +79,23 @@ def hash_files(
     """The files with their hash filled in, and the reason if they could not be read."""
     calls = (partial(_hash, file) for file in files)
     return ahead(calls, workers or os.cpu_count() or 1, _HASHED_AHEAD)
+
+
+def read_metadata(paths: Iterable[Path], workers: int | None = None) -> Iterator[dict[str, str]]:
+    """What :func:`wav2clip.audio.metadata.read_metadata` gives for files, in their order.
+
+    Nothing of a file that cannot be read.
+    """
+    count = workers or os.cpu_count() or 1
+    with Readers(count) as readers:
+
+        def read(path: Path) -> dict[str, str]:
+            try:
+                return readers.read_metadata(path)
+            except Wav2ClipError:
+                return {}
+
+        yield from ahead((partial(read, path) for path in paths), count, _HASHED_AHEAD)
 
 
 def changed(file: KnownFile) -> bool:

@@ -16,10 +16,10 @@ from wav2clip.library.results import RESULT_COLUMNS, Results
 from wav2clip.library.space import Vectors
 from wav2clip.library.store import Store, vectors_of
 from wav2clip.library.together import Together
-from wav2clip.library.words import WEIGHT, Names, matched, stems_of_path
+from wav2clip.library.words import Names, matched, stems_of
 
 By = Literal["both", "sound", "words"]
-"""What a phrase is compared with: what is heard, the words in names, or both."""
+"""What a phrase is compared with: what is heard, the words in names and metadata, or both."""
 
 ROUNDING = 1e-4
 """Most that a float32 dot product of two unit vectors of 512 numbers can be off: 512 roundings of
@@ -29,7 +29,7 @@ PROBES = 64
 """Clusters that approximate search looks into; docs/results/library.md has recall and time."""
 
 STEMS = "stems"
-"""Column of the words in a path; see :func:`wav2clip.library.words.stems_of_path`."""
+"""Column of the words that were given to a file; see :func:`wav2clip.library.words.stems_of`."""
 
 _BLOCK = 4096
 
@@ -56,17 +56,17 @@ class Wanted:
 
     @property
     def weights(self) -> tuple[float, float]:
-        """Of the cosine, and of the words in names."""
+        """Of the cosine, and of the words that were given to files."""
         if self.by == "words":
             return 1e-3, 1.0  # the sound decides among names that are as good
-        return 1.0, WEIGHT if self.by == "both" and self.phrases else 0.0
+        return 1.0, 1.0 if self.by == "both" and self.phrases else 0.0
 
-    def words_in(self, path: str) -> tuple[str, ...]:
-        """Those words of what is added, not of what is subtracted, that a path holds."""
+    def words_in(self, stems: str) -> tuple[str, ...]:
+        """Those words of what is added, not of what is subtracted, that are among a file's."""
         if not self.weights[1]:
             return ()
         added = (phrase for phrase, share in self.phrases if share > 0)
-        return tuple(dict.fromkeys(word for phrase in added for word in matched(phrase, path)))
+        return tuple(dict.fromkeys(word for phrase in added for word in matched(phrase, stems)))
 
 
 class Snapshot:
@@ -85,6 +85,7 @@ class Snapshot:
         self.rows = rows.select(RESULT_COLUMNS).combine_chunks()
         self.file_of = number_files(rows)
         self._first_rows = np.flatnonzero(np.diff(self.file_of, prepend=-1))
+        self._metadata = rows["metadata"].take(pa.array(self._first_rows)).combine_chunks()
         self._stems = rows[STEMS] if STEMS in rows.column_names else None
         self._scores = Together(self._all_scores)
         # Who filters, searches several times with the same filter.
@@ -92,13 +93,13 @@ class Snapshot:
 
     @cached_property
     def names(self) -> Names:
-        """The words in the files' paths."""
+        """The words that the files were given."""
         first = pa.array(self._first_rows)
         if self._stems is None:
             paths = self.rows["path"].take(first).to_pylist()
-            stems = pa.array(map(stems_of_path, paths), pa.string())
+            stems = pa.array(map(stems_of, paths, self._metadata.to_pylist()), pa.string())
         else:
-            stems = self._stems.take(first).cast(pa.string()).combine_chunks()
+            stems = self._stems.take(first).combine_chunks()
         return Names(stems)
 
     def search(
@@ -110,7 +111,7 @@ class Snapshot:
     ) -> Results:
         """The ``limit`` rows of the highest score, exactly; equal ones in the order of the rows.
 
-        The score is the cosine, plus what the words in a file's path add to it.
+        The score is the cosine, plus what the words that a file was given add to it.
 
         A first pass in float32 gives every row a score that is off by at most :data:`ROUNDING`. The
         rows that can be among the best by that are scored again in float64, one by one, so that the
@@ -131,8 +132,15 @@ class Snapshot:
         best, best_scores = rank(candidates, exact, limit, self.file_of if per_file else None)
         found = self.rows.take(pa.array(best))
         cosine_of = dict(zip(candidates.tolist(), cosines.tolist(), strict=True))
-        similarities = np.array([cosine_of[row] for row in best.tolist()])
-        return Results(found, best_scores, similarities, wanted.words_in, exact=True)
+        files = self.file_of[best].tolist()
+        return Results(
+            found,
+            best_scores,
+            np.array([cosine_of[row] for row in best.tolist()]),
+            [wanted.words_in(self.names.of_file(file)) if named else () for file in files],
+            [self._metadata[file].as_py() for file in files],
+            exact=True,
+        )
 
     def _all_scores(self, queries: Sequence[Vectors]) -> list[NDArray[np.float32]]:
         if len(queries) == 1:
@@ -155,15 +163,25 @@ class Snapshot:
 
 def read_rows(store: Store) -> pa.Table:
     """All segments with what a search needs of them, in the order of their paths and times."""
-    rows = store.read([*RESULT_COLUMNS, "vector"], row_ids=True)
+    metadata = ["metadata"] if store.has_metadata else []  # an earlier version kept none
+    rows = store.read([*RESULT_COLUMNS, *metadata, "vector"], row_ids=True)
+    if not metadata:
+        rows = rows.append_column("metadata", pa.nulls(rows.num_rows, pa.string()))
     return rows.sort_by([("path_bytes", "ascending"), ("segment", "ascending")])
 
 
 def with_stems(rows: pa.Table) -> pa.Table:
-    """Rows with the stems of their paths, which take long to find, in a column :data:`STEMS`."""
-    paths = rows["path"].combine_chunks().dictionary_encode()
-    stems = pa.array(map(stems_of_path, paths.dictionary.to_pylist()), pa.string())
-    return rows.append_column(STEMS, pa.DictionaryArray.from_arrays(paths.indices, stems))
+    """Rows with the stems of their files, which take long to find, in a column :data:`STEMS`.
+
+    They stand at the first segment of each file, as metadata does.
+    """
+    stems: list[str | None] = [None] * rows.num_rows
+    columns = (rows[name].to_pylist() for name in ("path", "metadata"))
+    begins = np.diff(number_files(rows), prepend=-1)
+    for row, (path, metadata) in enumerate(zip(*columns, strict=True)):
+        if begins[row]:
+            stems[row] = stems_of(path, metadata)
+    return rows.append_column(STEMS, pa.array(stems, pa.string()))
 
 
 def exact_scores(

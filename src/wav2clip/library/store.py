@@ -73,6 +73,11 @@ def file_id(path: str | bytes | os.PathLike[str]) -> str:
     return hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
 
 
+def segment_id(file: str, segment: int) -> str:
+    """The key of a segment of a file."""
+    return f"{file}-{segment}"
+
+
 def segment_schema(dimension: int) -> pa.Schema:
     """Columns of a segment. ``vector`` has unit length and is centred if the model has a mean."""
     return pa.schema(
@@ -92,6 +97,7 @@ def segment_schema(dimension: int) -> pa.Schema:
             ("hash", pa.string()),  # SHA-256 of the file
             ("fingerprint", pa.string()),
             ("tags", pa.list_(pa.string())),
+            ("metadata", pa.string()),  # JSON, at a file's first segment; None: not read yet
             ("vector", pa.list_(pa.float16(), dimension)),
         ]
     )
@@ -213,6 +219,18 @@ class Store:
                     self._tables[name] = self._connect().create_table(
                         name, schema=columns, mode="overwrite"
                     )
+
+    def upgrade(self) -> None:
+        """Give a library that an earlier version made the columns that it lacks, all empty."""
+        if self.has_metadata:
+            return
+        with self.writing():
+            self.segments.add_columns({"metadata": "CAST(NULL AS STRING)"})
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether there is a column for the metadata of files."""
+        return "metadata" in self.segments.schema.names
 
     def drop(self) -> None:
         """Forget everything that was indexed."""
@@ -342,6 +360,11 @@ class Store:
         columns = ["file", "path_bytes", "size", "mtime_ns", "hash"]
         return _known_files(self.read(columns, "segment = 0"))
 
+    def without_metadata(self) -> set[str]:
+        """Ids of the files whose metadata was not read yet."""
+        rows = self.read(["file"], "segment = 0 AND metadata IS NULL")
+        return set(rows["file"].to_pylist())
+
     def read_contents(self, hashes: Collection[str]) -> dict[str, pa.Table]:
         """Whole rows of one file for each hash that the library knows."""
         rows = self.read(self.segments.schema.names, _is_one_of("hash", hashes))
@@ -377,6 +400,16 @@ class Store:
                     .when_not_matched_by_source_delete(_is_one_of("file", dropped))
                     .execute(rows)
                 )
+
+    def set_metadata(self, metadata: Mapping[str, str]) -> None:
+        """In one commit: set the metadata of files (JSON), by their id."""
+        if not metadata:
+            return
+        ids = [segment_id(file, 0) for file in metadata]
+        types = {"id": pa.string(), "metadata": pa.string()}
+        rows = pa.table({"id": ids, "metadata": list(metadata.values())}, schema=pa.schema(types))
+        with self.writing():
+            self.segments.merge_insert("id").when_matched_update_all().execute(rows)
 
     def replace_tags(self, ids: Sequence[str], tags: Sequence[Sequence[str]]) -> None:
         """In one commit: set the tags of segments."""

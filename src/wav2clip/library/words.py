@@ -1,18 +1,20 @@
-"""Words in the names of files and of the folders above them, beside what is heard.
+"""Words that people gave a sound, beside what is heard: its name, its folders, and its metadata.
 
-People name their sounds, so a phrase is looked for in both. The words of a phrase that occur in a
-file's path, each by how rare it is in the library, cover a share of the phrase between 0 and 1;
-that share times :data:`WEIGHT` is added to the cosine. Names lift sounds that fit, and a name
-alone does not carry a sound that does not.
+People name their sounds, so a phrase is looked for in both. The share of the phrase's words that
+were given to a file is multiplied by :data:`WEIGHT`, and by :data:`RARITY` times how rare they are
+in the library, and added to the cosine; a file that was given all of several words gets
+:data:`WHOLE` more. One common word decides among sounds that fit about as well, while a whole
+phrase is no accident, and carries a sound that nothing else would find.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -21,8 +23,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from snowballstemmer import stemmer
 
-WEIGHT = 0.15
-"""Of names against the cosine. docs/results/words.md says how it was chosen."""
+WEIGHT, RARITY, WHOLE = 0.1, 0.015, 0.2
+"""What is added to a cosine: for the share of a phrase's words, for the sum of their inverse
+document frequencies, and for all of several words. docs/results/words.md has how they were chosen.
+"""
 
 _STOP_WORDS = frozenset(
     {"a", "an", "and", "at", "by", "for", "from", "in", "into", "is", "it", "its", "of", "on", "or"}
@@ -49,57 +53,67 @@ def stem(word: str) -> str:
     return stemmed
 
 
-def stems_of_path(path: str) -> str:
-    """Each stem that occurs in a path, its suffix left out, with spaces between."""
-    return " ".join(dict.fromkeys(map(stem, split(os.path.splitext(path)[0]))))
+def stems_of(path: str, metadata: str | None = None) -> str:
+    """Each stem in a path, its suffix left out, or in metadata, with spaces between.
+
+    Args:
+        path: of a file.
+        metadata: JSON of what :func:`wav2clip.audio.metadata.read_metadata` gave for it.
+    """
+    said = " ".join([os.path.splitext(path)[0], *json.loads(metadata or "{}").values()])
+    return " ".join(dict.fromkeys(map(stem, split(said))))
 
 
-def matched(phrase: str, path: str) -> tuple[str, ...]:
-    """The words of a phrase, as they were typed, that occur in a path in some form."""
-    there = set(stems_of_path(path).split())
+def matched(phrase: str, stems: str) -> tuple[str, ...]:
+    """The words of a phrase, as they were typed, that are among a file's stems in some form."""
+    there = set(stems.split())
     return tuple(word for word in dict.fromkeys(split(phrase)) if stem(word) in there)
 
 
 class Names:
-    """The stems in the paths of a library's files.
+    """The stems in the paths and metadata of a library's files.
 
     Attributes:
         files: how many files there are.
     """
 
     def __init__(self, stems: pa.StringArray) -> None:
-        """``stems``: of each file, what :func:`stems_of_path` gave."""
-        self.files = len(stems)
+        """``stems``: of each file, what :func:`stems_of` gave."""
+        self.files, self._stems = len(stems), stems
         parts = pc.split_pattern(stems, " ")
         encoded = pc.dictionary_encode(pc.list_flatten(parts))
         self._owners: NDArray[np.int64] = pc.list_parent_indices(parts).to_numpy()
         self._codes: NDArray[np.int32] = encoded.indices.to_numpy()
         self._code_of = {word: code for code, word in enumerate(encoded.dictionary.to_pylist())}
 
-    def coverage(self, phrase: str) -> NDArray[np.float32]:
-        """(files,) share of a phrase that each file's path holds, in [0, 1].
+    def of_file(self, file: int) -> str:
+        """The stems of a file."""
+        stems: str = self._stems[file].as_py()
+        return stems
 
-        Words count by their rarity, the inverse document frequency of BM25 (Robertson and Zaragoza
-        2009, section 3.1). Those that no path holds, or every one, tell nothing.
+    def evidence(self, phrase: str) -> NDArray[np.float32]:
+        """(files,) what the words of a phrase that were given to each file are worth, 0 or more.
+
+        Rarity is the inverse document frequency of BM25 (Robertson and Zaragoza 2009, section 3.1).
         """
-        found, total = np.zeros(self.files, np.float32), 0.0
-        for owners in self._holders(phrase):
-            rarity = math.log(1 + (self.files - len(owners) + 0.5) / (len(owners) + 0.5))
-            found[owners] += rarity
-            total += rarity
-        return found / np.float32(total) if total else found
-
-    def _holders(self, phrase: str) -> Iterator[NDArray[np.int64]]:
-        """The files that hold a stem, for each stem that some hold and some do not."""
+        found, rarity, asked = np.zeros(self.files, np.float32), np.zeros(self.files, np.float32), 0
         for wanted in dict.fromkeys(map(stem, split(phrase))):
-            code = self._code_of.get(wanted)
-            owners = self._owners[self._codes == code] if code is not None else self._owners[:0]
-            if 0 < len(owners) < self.files:
-                yield owners
+            owners = self._holders(wanted)
+            asked += 1
+            found[owners] += 1
+            rarity[owners] += math.log(1 + (self.files - len(owners) + 0.5) / (len(owners) + 0.5))
+        share = found / np.float32(max(asked, 1))
+        worth = share * (np.float32(WEIGHT) + np.float32(RARITY) * rarity)
+        return worth + np.float32(WHOLE) * (found == asked) if asked > 1 else worth
+
+    def _holders(self, wanted: str) -> NDArray[np.int64]:
+        """The files that were given a stem."""
+        code = self._code_of.get(wanted)
+        return self._owners[self._codes == code] if code is not None else self._owners[:0]
 
     def score(self, phrases: Sequence[tuple[str, float]]) -> NDArray[np.float32]:
-        """(files,) sum of the coverages of phrases, each times its weight."""
+        """(files,) sum of the evidence for phrases, each times its weight."""
         total = np.zeros(self.files, np.float32)
         for phrase, weight in phrases:
-            total += np.float32(weight) * self.coverage(phrase)
+            total += np.float32(weight) * self.evidence(phrase)
         return total

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2clip.audio import io
+from wav2clip.audio.metadata import read_metadata
 from wav2clip.errors import AudioError, Wav2ClipError
 from wav2clip.files import display
 from wav2clip.reading import wire
@@ -184,6 +185,10 @@ def _the_same(request: Request) -> Any:
     return file
 
 
+def _metadata(request: Request) -> Iterator[Frame]:
+    yield wire.END, {"metadata": read_metadata(request["path"])}, 0
+
+
 def _image(request: Request) -> Iterator[Frame]:
     from wav2clip.models.towers.images import open_image
 
@@ -216,6 +221,7 @@ def _frames(request: Request) -> Iterator[Frame]:
 
 _READERS: dict[str, Callable[[Request], Iterator[Frame]]] = {
     wire.AUDIO: _audio,
+    wire.METADATA: _metadata,
     wire.IMAGE: _image,
     wire.IMAGE_SIZE: _image_size,
     wire.FRAMES: _frames,

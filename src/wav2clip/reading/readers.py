@@ -30,6 +30,7 @@ from PIL import Image
 from wav2clip import errors
 from wav2clip.audio import io
 from wav2clip.audio.io import SAMPLE_RATE, AudioStream, Recording
+from wav2clip.audio.metadata import read_metadata
 from wav2clip.audio.track import Decoder, Samples, Track
 from wav2clip.errors import AudioError, InputError
 from wav2clip.files import display
@@ -62,6 +63,9 @@ class Reader(Protocol):
     ) -> AudioStream:
         """As :func:`wav2clip.audio.io.stream_audio`; may end after more than ``most`` samples."""
 
+    def read_metadata(self, path: Path_) -> dict[str, str]:
+        """As :func:`wav2clip.audio.metadata.read_metadata`."""
+
 
 class InProcess:
     """Decodes in this process: no start to wait for, and no protection."""
@@ -71,6 +75,10 @@ class InProcess:
     ) -> AudioStream:
         """As :func:`wav2clip.audio.io.stream_audio`."""
         return io.stream_audio(path, sample_rate)
+
+    def read_metadata(self, path: Path_) -> dict[str, str]:
+        """As :func:`wav2clip.audio.metadata.read_metadata`."""
+        return read_metadata(path)
 
 
 class Readers:
@@ -164,6 +172,15 @@ class Readers:
     def load_audio(self, path: Path_, sample_rate: int = SAMPLE_RATE) -> Recording:
         """As :func:`wav2clip.audio.io.load_audio`, of a path alone."""
         return self.stream_audio(path, sample_rate).read()
+
+    def read_metadata(self, path: Path_) -> dict[str, str]:
+        """As :func:`wav2clip.audio.metadata.read_metadata`.
+
+        Raises:
+            AudioError: it cannot be read, or the process crashed, hung, or needed too much memory.
+        """
+        ((_, told),) = self._ask(wire.METADATA, path, {})
+        return dict(told["metadata"])
 
     def open_image(self, path: Path_) -> Image.Image:
         """As :func:`wav2clip.models.towers.images.open_image`.

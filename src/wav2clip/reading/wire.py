@@ -18,10 +18,11 @@ TOLD, SAMPLES, PIXELS, END, FAILED = b"T", b"S", b"P", b"E", b"F"
 """JSON; float32 (n,) or (n, columns); uint8 RGB (n, columns, 3); JSON of what is known at the end;
 JSON with ``kind`` and ``message`` of an error."""
 
-AUDIO, IMAGE, IMAGE_SIZE, FRAMES = "audio", "image", "image size", "frames"
+AUDIO, METADATA, IMAGE, IMAGE_SIZE, FRAMES = "audio", "metadata", "image", "image size", "frames"
 
 FAULTS = {
     AUDIO: "AudioError",
+    METADATA: "AudioError",
     IMAGE: "ImageError",
     IMAGE_SIZE: "ImageError",
     FRAMES: "DataError",

@@ -82,7 +82,10 @@ def search(
         bool, Parameter(description="Every moment of a file, not its best moment alone.")
     ] = False,
     by: Annotated[
-        By, Parameter(description="What a phrase is compared with: sound, words in names, or both.")
+        By,
+        Parameter(
+            description="What a phrase is compared with: sound, words (names, metadata), or both."
+        ),
     ] = "both",
 ) -> Found:
     """Find sounds by a phrase, a recording, an upload, or their sum: the same as
