@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from pathlib import Path
@@ -13,12 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from library_sounds import noise
 
+from media import info, with_chunks
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import InputError
 from wav2clip.library import Library, Query
 from wav2clip.library import library as library_module
 from wav2clip.library.copy import NAME
-from wav2clip.library.words import RARITY, WEIGHT, WHOLE, Names, matched, split, stem, stems_of
+from wav2clip.library.query import parse
+from wav2clip.library.words import (
+    RARITY,
+    WEIGHT,
+    WHOLE,
+    Condition,
+    Names,
+    matched,
+    split,
+    stem,
+    stems_of,
+)
 
 pytestmark = pytest.mark.everyday
 
@@ -190,7 +203,7 @@ def test_large_libraries_go_by_sound(named: Library, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(library_module, "EXACT_ROWS", 2)
     for result in named.search("dogs barking"):
         assert (result.words, result.score) == ((), result.similarity)
-    with pytest.raises(InputError, match="names are looked at in libraries of up to 2"):
+    with pytest.raises(InputError, match="words are looked at in libraries of up to 2"):
         named.search("dogs barking", by="words")
 
 
@@ -204,3 +217,88 @@ def test_hostile_names(tmp_path: Path, library: Library) -> None:
     library.index(folder)
     found = library.search("a dog", limit=10)
     assert sum("dog" in result.words for result in found) == 5
+
+
+# Conditions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("-birds", Condition("birds", excluded=True)),
+        ('"tin roof"', Condition("tin roof", exact=True)),
+        ('-"tin roof"', Condition("tin roof", exact=True, excluded=True)),
+        ("creator:lee", Condition("lee", "creator")),
+        ('-Folder:"old tapes"', Condition("old tapes", "folder", exact=True, excluded=True)),
+        ("rain", None),
+        ("12:30", None),
+        ("note:rain", None),
+        ("creator:", None),
+        ("-", None),
+        ("-1*dog", None),
+        ("-.5*dog", None),
+        ('"', None),
+    ],
+)
+def test_what_is_a_condition(typed: str, meant: Condition | None) -> None:
+    assert Condition.parse(typed) == meant
+    if meant is not None:
+        assert Condition.parse(str(meant)) == meant
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_read(text: str) -> None:
+    with contextlib.suppress(InputError):
+        parse(text)
+
+
+def test_a_query_of_phrases_and_conditions() -> None:
+    query = parse('rain on a "tin roof" -birds + 0.5*thunder - voices creator:lee')
+    assert query is not None
+    assert [(t.value, t.weight) for t in query.terms] == [
+        ("rain on a tin roof", 1.0), ("thunder", 0.5), ("voices", -1.0)
+    ]  # fmt: skip
+    assert list(map(str, query.conditions)) == ['"tin roof"', "-birds", "creator:lee"]
+    for wrong in ("rain +", "rain - + dog", "+"):
+        with pytest.raises(InputError, match="operator"):
+            parse(wrong)
+
+
+@pytest.fixture
+def described(tmp_path: Path, library: Library) -> Library:
+    folder = tmp_path / "described"
+    (folder / "Old tapes").mkdir(parents=True)
+    files = {
+        "tin roof rain.wav": info(IART=b"Ann Lee"),
+        "Old tapes/roof of tin.wav": info(ICMT=b"rain, with birds"),
+        "Old tapes/DogBark.wav": info(IART=b"Lee Moor", ICMT=b"a bird, far"),
+        "plain.wav": b"",
+    }
+    for number, (name, chunks) in enumerate(files.items()):
+        (folder / name).write_bytes(with_chunks(noise(number), chunks))
+    library.index(folder)
+    return library
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("rain -birds", {"tin roof rain.wav", "plain.wav"}),
+        ('rain "tin roof"', {"tin roof rain.wav"}),
+        ('-"tin roof"', {"roof of tin.wav", "DogBark.wav", "plain.wav"}),
+        ("creator:lee", {"tin roof rain.wav", "DogBark.wav"}),
+        ("creator:lee -folder:tapes", {"tin roof rain.wav"}),
+        ("description:birds dog", {"roof of tin.wav", "DogBark.wav"}),
+        ("name:dog", {"DogBark.wav"}),
+        ("cat:weather", set()),
+    ],
+)
+def test_conditions_in_a_library(described: Library, typed: str, found: set[str]) -> None:
+    results = described.search(typed)
+    assert {result.path.name for result in results} == found
+    assert {result.path.name for result in described.search(parse(typed.split()))} == found
+
+
+def test_conditions_alone_list_by_path(described: Library) -> None:
+    names = [result.path.name for result in described.search("-zebra")]
+    assert names == ["DogBark.wav", "roof of tin.wav", "plain.wav", "tin roof rain.wav"]

@@ -147,6 +147,8 @@ def show(results: Results, as_json: bool, title: str | None = None) -> None:
     from wav2clip.cli import console
     from wav2clip.files import display
 
+    for note in results.notes:
+        console.err.print(note, markup=False, soft_wrap=True)
     if as_json:
         console.print_json([result.to_json() for result in results])
         return

@@ -56,7 +56,13 @@ def search(
     in files (bext, iXML, INFO, ID3 ...). Each file is listed once, with its best moment. The
     query's own recording is left out.
 
+    Conditions on words stand in quotes with the phrase: -birds leaves out files that were given the
+    word, "tin roof" in double quotes wants these words in a row, and creator:lee wants them in one
+    field (name, folder, title, description, creator, library, cat).
+
     Example: `wav2clip search "rain on a tin roof" + 0.5*thunder - voices`
+
+    Example: `wav2clip search 'rain "tin roof" -birds creator:lee'`
 
     Example: `wav2clip search --image harbour.jpg --path "field/**" --min-duration 5 --play`
     """
@@ -68,7 +74,7 @@ def search(
         query += weighted(value, Query.audio)
     for value in image or []:
         query += weighted(value, Query.image)
-    if not query.terms:
+    if not query.terms and not query.conditions:
         raise InputError("nothing to search for: give a phrase, --audio or --image; see --help")
     results = f.open_library(library, model, device).search(
         query,

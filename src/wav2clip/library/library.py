@@ -22,7 +22,8 @@ from wav2clip.library import tags
 from wav2clip.library.copy import Copy, write_copy
 from wav2clip.library.duplicates import THRESHOLD, Group, find
 from wav2clip.library.filters import Filters
-from wav2clip.library.query import Query, Term
+from wav2clip.library.languages import Understood, understand
+from wav2clip.library.query import Query, Term, parse
 from wav2clip.library.results import Results
 from wav2clip.library.search import (
     By,
@@ -265,12 +266,14 @@ class Library:
 
         A phrase is looked for in what is heard, in the names of files and folders, and in the
         metadata in files; see :mod:`wav2clip.library.words`. Pictures, recordings and vectors are
-        compared with what is heard. Libraries of up to :data:`~.store.EXACT_ROWS` segments are
-        searched exactly; larger ones through an index, by what is heard alone.
+        compared with what is heard. Phrases in nine other languages than English are understood as
+        far as :mod:`wav2clip.library.languages` reaches; the results' notes say how. Libraries of
+        up to :data:`~.store.EXACT_ROWS` segments are searched exactly; larger ones through an
+        index, by what is heard alone.
 
         Args:
-            query: a phrase, a :class:`Query`, or a (dimension,) vector comparable with the
-                library's.
+            query: text as :func:`~.query.parse` reads it (``rain + 0.5*thunder - voices -birds``),
+                a :class:`Query`, or a (dimension,) vector comparable with the library's.
             audio: a recording, added to the query. Recordings of the query are left out of the
                 results.
             image: a picture, added to the query.
@@ -296,15 +299,15 @@ class Library:
         where = (filters or Filters()).sql()
         version = self.store.refresh(max_age)
         if self.store.count() > EXACT_ROWS:
-            if by == "words":
+            if by == "words" or wanted.conditions:
                 raise InputError(
-                    f"{self.store.name} holds {self.store.count()} segments, and names are looked "
+                    f"{self.store.name} holds {self.store.count()} segments, and words are looked "
                     f"at in libraries of up to {EXACT_ROWS}; narrow it down with a path instead"
                 )
             if excluded:
                 names = ", ".join(f"'{key}'" for key in sorted(excluded))
                 where = " AND ".join(filter(None, [where, f"file NOT IN ({names})"]))
-            return search_index(self.store, wanted.vector, limit, where, per_file)
+            return search_index(self.store, wanted, limit, where, per_file)
         snapshot = self._snapshot_of(version)
         allowed = allowed_rows(snapshot, where, excluded)
         return snapshot.search(wanted, limit, allowed, per_file)
@@ -330,21 +333,27 @@ class Library:
                     "other query beside it"
                 )
             return Wanted(require_direction(vector, "the query")), set()
-        whole = Query.text(query) if isinstance(query, str) else query or Query(())
+        whole = (parse(query) if isinstance(query, str) else query) or Query(())
         if audio is not None:
             whole += Query.audio(audio)
         if image is not None:
             whole += Query.image(image)
-        if by == "words" and not whole.phrases:
+        if by == "words" and not (whole.phrases or whole.conditions):
             raise InputError(
                 "words are looked for in names and metadata, and the query holds no phrase"
             )
         excluded = {file_id(os.path.realpath(path)) for path in whole.recordings}
         excluded |= {file_id(os.path.abspath(path)) for path in whole.recordings}
-        stored = Query(tuple(map(self._stored, whole.terms)))
+        meant = {phrase: understand(phrase) for phrase, _ in whole.phrases}
+        notes = tuple(f'"{phrase}": {told}' for phrase, told in meant.items() if told)
+        stored = Query(tuple(self._stored(_in_english(term, meant)) for term in whole.terms))
         model = self.model if stored.needs_model else None
+        if not whole.terms and whole.conditions:  # all that meets them, in the order of paths
+            return Wanted(np.zeros(settings.dimension, np.float32), (), by, whole.conditions), set()
         vector = stored.vector(model, settings, self._words)
-        return Wanted(vector, whole.phrases, by), excluded
+        english = [(u.english, share) for phrase, share in whole.phrases if (u := meant[phrase])]
+        phrases = (*whole.phrases, *english)
+        return Wanted(vector, phrases, by, whole.conditions, notes), excluded
 
     def _embed_words(self, phrases: Sequence[str]) -> list[Vectors]:
         return list(self.model.embed_text(phrases))
@@ -419,6 +428,11 @@ class Library:
     def to_pandas(self) -> Any:
         """:meth:`to_arrow` as a data frame."""
         return self.to_arrow().to_pandas()
+
+
+def _in_english(term: Term, meant: Mapping[str, Understood | None]) -> Term:
+    told = meant.get(str(term.value)) if term.kind == "text" else None
+    return term if told is None else dataclasses.replace(term, value=told.english)
 
 
 def _absolute(name: str) -> str:

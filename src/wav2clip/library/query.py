@@ -1,6 +1,8 @@
 """What is searched for: words, pictures and sounds, added and subtracted with weights.
 
 Query.text("rain on a tin roof") + 0.5 * Query.text("thunder") - Query.audio("voices.wav")
+
+What must have been written, or must not, is a condition; :func:`parse` reads both from text.
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ from wav2clip.errors import AudioError, InputError
 from wav2clip.files import display
 from wav2clip.library.settings import Settings
 from wav2clip.library.space import Vectors, centre, require_direction
+from wav2clip.library.words import Condition
+
+_WORD = re.compile(r'-?(?:\w+:)?"[^"]+"(?=\s|$)|\S+')
+
+_SIGNS = {"+": 1.0, "-": -1.0}
+_ALONE = "an operator (+ or -) without a phrase after it"
 
 Kind = Literal["text", "image", "audio", "vector"]
 
@@ -48,9 +56,20 @@ class Term:
 
 @dataclass(frozen=True)
 class Query:
-    """A weighted sum of terms; each counts as a vector of unit length."""
+    """A weighted sum of terms; each counts as a vector of unit length.
+
+    Attributes:
+        terms: what is added and subtracted.
+        conditions: what finds must have been given in words, or must not.
+    """
 
     terms: tuple[Term, ...]
+    conditions: tuple[Condition, ...] = ()
+
+    @classmethod
+    def where(cls, *conditions: Condition) -> Query:
+        """Conditions, to be added to a query."""
+        return cls((), conditions)
 
     @classmethod
     def text(cls, phrase: str) -> Query:
@@ -73,7 +92,7 @@ class Query:
         return cls((Term("vector", name, vector=np.asarray(vector, np.float32)),))
 
     def __add__(self, other: Query) -> Query:
-        return Query(self.terms + other.terms)
+        return Query(self.terms + other.terms, self.conditions + other.conditions)
 
     def __sub__(self, other: Query) -> Query:
         return self + -other
@@ -82,7 +101,8 @@ class Query:
         return self * -1.0
 
     def __mul__(self, factor: float) -> Query:
-        return Query(tuple(replace(term, weight=term.weight * factor) for term in self.terms))
+        terms = tuple(replace(term, weight=term.weight * factor) for term in self.terms)
+        return replace(self, terms=terms)
 
     __rmul__ = __mul__
 
@@ -130,28 +150,45 @@ class Query:
         return require_direction(total.astype(np.float32), "the query")
 
 
-def parse(words: Sequence[str]) -> Query | None:
-    """A query from the words of a command line, or None if there are none.
+def parse(text: str | Sequence[str]) -> Query | None:
+    """A query from what was typed, or from the words of a command line; None if there is nothing.
 
     ``+`` and ``-`` that stand alone add and subtract the phrase after them; words between them are
     one phrase. A phrase may have a weight in front: ``0.5*thunder``.
 
         rain on a tin roof + 0.5*thunder - voices
 
+    The rest are conditions on the words that a file was given, its name, folders and metadata:
+    ``-birds`` without them, ``"tin roof"`` with these words in a row, and ``creator:lee`` with them
+    in one of :data:`~wav2clip.library.words.FIELDS`; each with ``-`` in front for the opposite.
+    The words of what is wanted in a row are a part of the phrase, too.
+
     Raises:
         InputError: an operator without a phrase, or an empty phrase.
     """
-    query, sign, phrase = Query(()), 1.0, list[str]()
-    for word in [*words, "+"] if words else []:
-        if word not in ("+", "-"):
+    query, sign, phrase, alone = Query(()), 1.0, list[str](), False
+    for word in _WORD.findall(text if isinstance(text, str) else " ".join(text)):
+        if word in _SIGNS:
+            query += _signed(phrase, sign)
+            if alone:
+                raise InputError(_ALONE)
+            sign, phrase, alone = _SIGNS[word], [], True
+            continue
+        alone, condition = False, Condition.parse(word)
+        if condition is None:
             phrase.append(word)
             continue
-        if phrase:
-            query += sign * weighted(" ".join(phrase), Query.text)
-        elif query.terms or sign < 0:
-            raise InputError("an operator (+ or -) without a phrase after it")
-        sign, phrase = (1.0 if word == "+" else -1.0), []
-    return query if query.terms else None
+        query += Query.where(condition)
+        if not condition.field and not condition.excluded:
+            phrase.append(condition.words)
+    if alone:
+        raise InputError(_ALONE)
+    query += _signed(phrase, sign)
+    return query if query.terms or query.conditions else None
+
+
+def _signed(phrase: list[str], sign: float) -> Query:
+    return sign * weighted(" ".join(phrase), Query.text) if phrase else Query(())
 
 
 def weighted(text: str, make: Callable[[str], Query]) -> Query:

@@ -89,6 +89,7 @@ class Results(Sequence[Result]):
 
     Attributes:
         exact: whether every segment was compared, or an index of approximate search asked.
+        notes: how a phrase in another language was understood.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Results(Sequence[Result]):
         metadata: Sequence[str | None] | None = None,
         *,
         exact: bool,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """``similarities`` are the scores unless given; ``metadata`` are JSON."""
         count = rows.num_rows
@@ -114,6 +116,7 @@ class Results(Sequence[Result]):
             self._rows = self._rows.append_column(name, column)
         self._results = [_result(row) for row in self._rows.to_pylist()]
         self.exact = exact
+        self.notes = notes
 
     def __len__(self) -> int:
         return len(self._results)

@@ -16,7 +16,7 @@ from wav2clip.library.results import RESULT_COLUMNS, Results
 from wav2clip.library.space import Vectors
 from wav2clip.library.store import Store, vectors_of
 from wav2clip.library.together import Together
-from wav2clip.library.words import Names, matched, stems_of
+from wav2clip.library.words import Condition, Names, matched, stems_of
 
 By = Literal["both", "sound", "words"]
 """What a phrase is compared with: what is heard, the words in names and metadata, or both."""
@@ -48,11 +48,15 @@ class Wanted:
         vector: (dimension,) of unit length.
         phrases: with the share of each in the query; none where no phrase is in it.
         by: what phrases are compared with.
+        conditions: on the words that files were given.
+        notes: how phrases were understood, for the user.
     """
 
     vector: Vectors
     phrases: tuple[tuple[str, float], ...] = ()
     by: By = "both"
+    conditions: tuple[Condition, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def weights(self) -> tuple[float, float]:
@@ -102,6 +106,16 @@ class Snapshot:
             stems = self._stems.take(first).combine_chunks()
         return Names(stems)
 
+    def meeting(self, condition: Condition) -> NDArray[np.bool_]:
+        """(rows,) whether the files of the rows meet a condition."""
+        given = self.names.candidates(condition.words)
+        if condition.exact or condition.field:
+            for file in np.flatnonzero(given).tolist():
+                path = self.rows["path"][int(self._first_rows[file])].as_py()
+                given[file] = condition.holds(path, self._metadata[file].as_py())
+        meeting: NDArray[np.bool_] = (given != condition.excluded)[self.file_of]
+        return meeting
+
     def search(
         self,
         wanted: Wanted,
@@ -124,6 +138,8 @@ class Snapshot:
             scores = heard * scores + named * words
             if wanted.by == "words":
                 scores[words <= 0] = -np.inf
+        for condition in wanted.conditions:
+            scores[~self.meeting(condition)] = -np.inf
         if allowed is not None:
             scores[~allowed] = -np.inf
         candidates = self._candidates(scores, limit, per_file)
@@ -140,6 +156,7 @@ class Snapshot:
             [wanted.words_in(self.names.of_file(file)) if named else () for file in files],
             [self._metadata[file].as_py() for file in files],
             exact=True,
+            notes=wanted.notes,
         )
 
     def _all_scores(self, queries: Sequence[Vectors]) -> list[NDArray[np.float32]]:
@@ -239,16 +256,16 @@ def allowed_rows(
 
 
 def search_index(
-    store: Store, query: Vectors, limit: int, where: str | None, per_file: bool
+    store: Store, wanted: Wanted, limit: int, where: str | None, per_file: bool
 ) -> Results:
     """Approximately the best rows, or files, through LanceDB's index, by what is heard alone.
 
     Scores are exact: the candidates' vectors are read and compared in float64. What was added since
     the index was last brought up to date is compared row by row, by LanceDB.
     """
-    wanted = limit * _CANDIDATES
+    query, count = wanted.vector, limit * _CANDIDATES
     while True:
-        search = store.segments.search(query, vector_column_name="vector").limit(wanted)
+        search = store.segments.search(query, vector_column_name="vector").limit(count)
         search = search.nprobes(PROBES).select([*RESULT_COLUMNS, "vector", "_distance"])
         if where:
             search = search.where(where, prefilter=True)
@@ -258,6 +275,6 @@ def search_index(
         scores = exact_scores(vectors_of(rows), query, every)
         best, best_scores = rank(every, scores, limit, number_files(rows) if per_file else None)
         # Many segments of one file may have taken the places of other files.
-        if len(best) == limit or rows.num_rows < wanted:
-            return Results(rows.take(pa.array(best)), best_scores, exact=False)
-        wanted *= 4
+        if len(best) == limit or rows.num_rows < count:
+            return Results(rows.take(pa.array(best)), best_scores, exact=False, notes=wanted.notes)
+        count *= 4

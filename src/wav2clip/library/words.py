@@ -15,6 +15,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -23,10 +24,25 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from snowballstemmer import stemmer
 
+from wav2clip.library import ucs
+
 WEIGHT, RARITY, WHOLE = 0.1, 0.015, 0.2
 """What is added to a cosine: for the share of a phrase's words, for the sum of their inverse
 document frequencies, and for all of several words. docs/results/words.md has how they were chosen.
 """
+
+FIELDS = {
+    "name": ("",),
+    "folder": ("",),
+    "title": ("title", "name"),
+    "description": ("description", "comment", "note", "subject", "keywords"),
+    "creator": (
+        "artist", "originator", "performer", "composer", "album_artist", "engineer", "designer",
+    ),
+    "library": ("album", "library", "project", "source", "publisher"),
+    "cat": ("category", "subcategory", "catid", "genre"),
+}  # fmt: skip
+"""What a condition may ask for, and the fields of metadata in which it is looked for."""
 
 _STOP_WORDS = frozenset(
     {"a", "an", "and", "at", "by", "for", "from", "in", "into", "is", "it", "its", "of", "on", "or"}
@@ -53,6 +69,67 @@ def stem(word: str) -> str:
     return stemmed
 
 
+@dataclass(frozen=True)
+class Condition:
+    """Words that a file must have been given, or must not.
+
+    Attributes:
+        words: the words, in some form and any order; in this order and in a row if ``exact``.
+        field: one of :data:`FIELDS`, or "" for the path and all metadata.
+        exact: whether the words are wanted as they are.
+        excluded: whether files with them are left out.
+    """
+
+    words: str
+    field: str = ""
+    exact: bool = False
+    excluded: bool = False
+
+    @classmethod
+    def parse(cls, token: str) -> Condition | None:
+        """What ``-word``, ``"words in a row"``, ``field:word`` and ``-field:"words"`` mean.
+
+        None for a plain word, and for what holds no word that counts.
+        """
+        excluded = token.startswith("-")
+        bare = token.removeprefix("-")
+        field, colon, value = bare.partition(":")
+        if not colon or field.lower() not in FIELDS:
+            field, value = "", bare
+        words = value.strip('"')
+        exact = len(words) < len(value)
+        if not split(words) or not (excluded or exact or field) or "*" in bare:
+            return None  # a star is for weights
+        return cls(words, field.lower(), exact, excluded)
+
+    def __str__(self) -> str:
+        words = f'"{self.words}"' if self.exact else self.words
+        return f"{'-' * self.excluded}{self.field}{':' * bool(self.field)}{words}"
+
+    def holds(self, path: str, metadata: str | None) -> bool:
+        """Whether a file was given the words, with or without ``excluded``."""
+        wanted = split(self.words)
+        for text in self._texts(path, metadata):
+            given = split(text)
+            if self.exact:
+                if any(given[i : i + len(wanted)] == wanted for i in range(len(given))):
+                    return True
+            elif {stem(word) for word in wanted} <= {stem(word) for word in given}:
+                return True
+        return False
+
+    def _texts(self, path: str, metadata: str | None) -> list[str]:
+        folder, name = os.path.split(os.path.splitext(path)[0])
+        if self.field in ("name", "folder"):
+            return [name if self.field == "name" else folder]
+        told = json.loads(metadata or "{}")
+        if self.field:
+            texts = [told[key] for key in FIELDS[self.field] if key in told]
+            return [*texts, *_category(path)] if self.field == "cat" else texts
+        every = [folder, name, *told.values(), *_category(path)]
+        return every if self.exact else [" ".join(every)]
+
+
 def stems_of(path: str, metadata: str | None = None) -> str:
     """Each stem in a path, its suffix left out, or in metadata, with spaces between.
 
@@ -60,8 +137,14 @@ def stems_of(path: str, metadata: str | None = None) -> str:
         path: of a file.
         metadata: JSON of what :func:`wav2clip.audio.metadata.read_metadata` gave for it.
     """
-    said = " ".join([os.path.splitext(path)[0], *json.loads(metadata or "{}").values()])
-    return " ".join(dict.fromkeys(map(stem, split(said))))
+    said = [os.path.splitext(path)[0], *json.loads(metadata or "{}").values(), *_category(path)]
+    return " ".join(dict.fromkeys(map(stem, split(" ".join(said)))))
+
+
+def _category(path: str) -> tuple[str, ...]:
+    """CatID, category and subcategory of a file whose name follows the UCS."""
+    named = ucs.parse_name(path)
+    return () if named is None else named.category[:3]
 
 
 def matched(phrase: str, stems: str) -> tuple[str, ...]:
@@ -90,6 +173,15 @@ class Names:
         """The stems of a file."""
         stems: str = self._stems[file].as_py()
         return stems
+
+    def candidates(self, words: str) -> NDArray[np.bool_]:
+        """(files,) whether a file was given all of some words, in some form."""
+        given = np.ones(self.files, bool)
+        for wanted in dict.fromkeys(map(stem, split(words))):
+            owners = np.zeros(self.files, bool)
+            owners[self._holders(wanted)] = True
+            given &= owners
+        return given
 
     def evidence(self, phrase: str) -> NDArray[np.float32]:
         """(files,) what the words of a phrase that were given to each file are worth, 0 or more.

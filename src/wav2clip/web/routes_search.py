@@ -11,6 +11,7 @@ from fastapi import Query as Parameter
 
 from wav2clip.files import display, is_mute
 from wav2clip.library import Library, Query, Result
+from wav2clip.library.languages import understand
 from wav2clip.library.query import Term, parse
 from wav2clip.library.search import By
 from wav2clip.web.catalogue import Listing
@@ -104,7 +105,9 @@ def search(
     hits = [_hit(service, listing, result) for result in results]
     taken = round(time.perf_counter() - started, 4)
     phrases = [str(term.value) for term in query.terms if term.kind == "text"]
-    warnings = service.library.model.towers.unreadable(phrases) if phrases else []
+    unread = [phrase for phrase in phrases if understand(phrase) is None]
+    warnings = service.library.model.towers.unreadable(unread) if unread else []
+    warnings = [*results.notes, *warnings]
     return Found(seconds_taken=taken, query=spoken, warnings=warnings, hits=hits)
 
 
@@ -114,15 +117,16 @@ def _query(
     """The query, and how it was understood."""
     whole = Query(())
     if q is not None:
-        whole += parse(q.split()) or Query(())
+        whole += parse(q) or Query(())
     if like is not None:
         whole += Query.audio(service.catalogue.listing().file(like).path)
     if upload is not None:
         kept = service.uploads.get(upload)
         whole += Query.embedding(kept.vector, kept.name)
-    if not whole.terms:
+    if not whole.terms and not whole.conditions:
         raise Refusal(422, "nothing to search for", "one of q, like and upload")
-    return whole, " ".join(_spoken(place, term) for place, term in enumerate(whole.terms))
+    spoken = [_spoken(place, term) for place, term in enumerate(whole.terms)]
+    return whole, " ".join([*spoken, *map(str, whole.conditions)])
 
 
 def _spoken(place: int, term: Term) -> str:
