@@ -51,7 +51,9 @@ def test_says_what_it_cannot_read(client: TestClient) -> None:
     for query in ({"q": "a dog"}, {"like": best["id"]}):
         assert client.get("/api/search", params=query).json()["warnings"] == []
     (line,) = client.get("/api/search", params={"q": "rain + собака"}).json()["warnings"]
-    assert "'собака'" in line
+    assert line == '"собака": understood as dog (Russian)'
+    (line,) = client.get("/api/search", params={"q": "rain + абвгд"}).json()["warnings"]
+    assert "'абвгд'" in line
     assert "English" in line
 
 

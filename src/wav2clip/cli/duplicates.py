@@ -1,12 +1,16 @@
-"""`wav2clip duplicates`: recordings that are nearly identical."""
+"""`wav2clip duplicates`: recordings that are there twice."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wav2clip.cli.finds import LibraryOption
+
+if TYPE_CHECKING:
+    from wav2clip.library.duplicates import Duplicates
 
 
 def duplicates(
@@ -14,41 +18,55 @@ def duplicates(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Cosine from which recordings count as nearly identical, up to 1.",
-            show_default="see docs/library.md",
+            help="Cosine from which two recordings are compared, up to 1.", show_default="0.7"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the groups as JSON.")] = False,
 ) -> None:
-    """List groups of recordings that are nearly identical: copies, other formats, other levels.
+    """List recordings that are there twice: copies, other formats, other levels, and parts.
 
-    Nothing is deleted.
+    Recordings that sound alike are compared by their waveforms, and only what holds the same
+    recording is listed. Those that share a stretch are listed below. Nothing is deleted.
 
-    Example: `wav2clip duplicates --threshold 0.99 --json`
+    Example: `wav2clip duplicates --json`
     """
     from wav2clip.cli import console, finds
     from wav2clip.files import display
     from wav2clip.library.duplicates import THRESHOLD
 
     opened = finds.open_library(library, None)
-    with finds.steps("comparing", "files") as progress:
-        groups = opened.duplicates(THRESHOLD if threshold is None else threshold, progress)
+    with finds.steps("comparing", "pairs") as progress:
+        found = opened.duplicates(THRESHOLD if threshold is None else threshold, progress)
     if as_json:
         console.print_json(
-            [
-                {
-                    "paths": [display(path) for path in group.paths],
-                    "identical": group.identical,
-                    "similarity": round(group.similarity, 6),
-                }
-                for group in groups
-            ]
+            {
+                "groups": [
+                    {**asdict(group), "paths": [display(path) for path in group.paths]}
+                    for group in found.groups
+                ],
+                "overlaps": [
+                    {**asdict(overlap), "paths": [display(path) for path in overlap.paths]}
+                    for overlap in found.overlaps
+                ],
+            }
         )
-        return
-    for group in groups:
-        how = "the same bytes" if group.identical else f"cosine {group.similarity:.3f} or more"
-        console.out.print(f"{len(group.paths)} recordings, {how}", style="bold")
-        for path in group.paths:
-            console.out.print(f"  {display(path)}", markup=False, soft_wrap=True)
-    copies = sum(len(group.paths) - 1 for group in groups)
-    console.out.print(f"{len(groups)} groups; {copies} recordings could go")
+    else:
+        for line in _lines(found):
+            console.out.print(line, markup=False, soft_wrap=True)
+    console.report_failures(found.unread, 1)
+
+
+def _lines(found: Duplicates) -> list[str]:
+    from wav2clip.files import display
+
+    lines = []
+    for group in found.groups:
+        lines.append(display(group.paths[0]))
+        for path, relation in zip(group.paths[1:], group.relations[1:], strict=True):
+            lines.append(f"  {display(path)}: {relation}")
+    for overlap in found.overlaps:
+        one, other = map(display, overlap.paths)
+        lines.append(f"{one} and {other} share {overlap.seconds:.1f} s")
+    copies = sum(len(group.paths) - 1 for group in found.groups)
+    lines.append(f"copies: {copies}; overlaps: {len(found.overlaps)}")
+    return lines

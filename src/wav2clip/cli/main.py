@@ -23,7 +23,7 @@ COMMANDS = {
     "index": "Index folders of recordings, so that they can be searched.",
     "search": "Find sounds by a phrase, a picture, another sound, or a sum of them.",
     "similar": "List the sounds of the library that are most like a recording.",
-    "duplicates": "List recordings that are nearly identical.",
+    "duplicates": "List recordings that are there twice.",
     "tag": "Tag the sounds of the library with any labels, with no training.",
     "serve": "Search a library in a browser: a page, and an API.",
     "classify": "Label recordings with any words, with no training.",

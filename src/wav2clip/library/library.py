@@ -20,7 +20,7 @@ from wav2clip.errors import InputError, LibraryError, RegistryError
 from wav2clip.files import modified_ns
 from wav2clip.library import tags
 from wav2clip.library.copy import Copy, write_copy
-from wav2clip.library.duplicates import THRESHOLD, Group, find
+from wav2clip.library.duplicates import THRESHOLD, Duplicates, find
 from wav2clip.library.filters import Filters
 from wav2clip.library.languages import Understood, understand
 from wav2clip.library.query import Query, Term, parse
@@ -394,8 +394,8 @@ class Library:
 
     def duplicates(
         self, threshold: float = THRESHOLD, progress: Progress | None = None
-    ) -> list[Group]:
-        """Groups of recordings that are nearly identical; see :func:`.duplicates.find`."""
+    ) -> Duplicates:
+        """Recordings that are there twice, by their waveforms; see :func:`.duplicates.find`."""
         return find(self.store, threshold, progress)
 
     def tag(
