@@ -98,6 +98,7 @@ def rows_of(vectors: np.ndarray, first: int) -> pa.Table:
         "hash": [file * 2 for file in files],
         "fingerprint": ["0" * 16] * count,
         "tags": pa.nulls(count, pa.list_(pa.string())),
+        "metadata": pa.nulls(count, pa.string()),
         "vector": vector_column(vectors),
     }
     return pa.table(columns, schema=segment_schema(DIMENSION))

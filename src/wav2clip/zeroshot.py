@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from wav2clip.errors import InputError, SpaceError
+from wav2clip.files import decode_text, display
 from wav2clip.models.space import unit
 from wav2clip.models.towers.base import Embeddings, Towers
 
@@ -48,6 +50,56 @@ def preset_labels(name: str) -> list[str]:
         raise InputError(f"got preset {name!r}, expected one of {', '.join(PRESETS)}")
     text = (files("wav2clip") / "presets" / f"{name}.txt").read_text(encoding="utf-8")
     return text.splitlines()
+
+
+def read_labels(text: str, *, least: int = 2) -> list[str]:
+    """Labels as they are given to a command: words, a preset, or a text file.
+
+    Args:
+        text: labels with commas between, one of :data:`PRESETS`, or the path of a file with one
+            label per line.
+        least: labels that make sense: with a single one to choose from every sound would be that.
+
+    Raises:
+        InputError: none of these, a file that cannot be read, fewer labels, or those that
+            :func:`check_labels` refuses.
+    """
+    if text in PRESETS:
+        return preset_labels(text)
+    if "," in text:
+        return check_labels([label for label in text.split(",") if label.strip()])
+    path = Path(text)
+    if path.is_file():
+        return check_labels(_lines(path))
+    if len(path.parts) > 1 or path.suffix.lower() in (".txt", ".csv", ".tsv"):
+        raise InputError(f"labels {display(text)}: no such file")
+    if least < 2:
+        return check_labels([text])
+    presets = ", ".join(PRESETS)
+    raise InputError(
+        f"{text!r} alone says nothing, every sound would be that; expected several labels such as "
+        f"'dog,rain', a text file with one label per line, or one of {presets}"
+    )
+
+
+def read_labels_file(path: Path) -> list[str]:
+    """Labels of a text file with one per line.
+
+    Raises:
+        InputError: as :func:`read_labels`.
+    """
+    return check_labels(_lines(path))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = decode_text(path.read_bytes()).splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{display(path)} cannot be read ({error}), expected a text file with one label per "
+            "line"
+        ) from error
+    return [line for line in lines if line.strip()]
 
 
 def check_labels(labels: Sequence[str]) -> list[str]:

@@ -13,11 +13,10 @@ import typer
 from typer.testing import CliRunner, Result
 
 from wav2clip.cli.classify import _labels, classify
-from wav2clip.cli.tag import read_labels
 from wav2clip.errors import InputError
 from wav2clip.models.checkpoint import save_checkpoint
 from wav2clip.models.config import AudioConfig
-from wav2clip.zeroshot import DEFAULT_TEMPLATES
+from wav2clip.zeroshot import DEFAULT_TEMPLATES, preset_labels, read_labels
 
 pytestmark = pytest.mark.everyday
 
@@ -117,6 +116,9 @@ def test_file_names_that_look_like_markup(checkpoint: Path, sounds: Path) -> Non
         ["--labels", "dog", "--preset", "esc50"],
         ["--labels", " , "],
         ["--labels", "dog,dog"],
+        ["--labels", "nosuchlist"],
+        ["--labels", "labels.txt"],
+        ["--labels", "/no/such/labels"],
         ["--preset", "imagenet"],
         ["--labels-file", "/no/such/file"],
     ],
@@ -133,3 +135,10 @@ def test_labels_as_editors_save_them(tmp_path: Path, encoding: str) -> None:
     file.write_bytes("café\r\n007\r\n".encode(encoding))
     assert _labels(None, file, None) == ["café", "007"]
     assert read_labels(str(file)) == ["café", "007"]
+    assert _labels(str(file), None, None) == ["café", "007"]
+
+
+def test_a_preset_is_one_wherever_labels_are_named() -> None:
+    assert _labels("esc50", None, None) == _labels(None, None, "esc50") == preset_labels("esc50")
+    assert read_labels("dog", least=1) == ["dog"]
+    assert read_labels("a, b") == ["a", "b"]

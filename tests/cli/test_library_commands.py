@@ -88,8 +88,12 @@ def test_from_index_to_finds(
     assert names[0].endswith(" (2).wav")
     tagged = command("tag", "--labels", "rain, a dog", "--json")
     assert json.loads(tagged.stdout)["tagged"] == 5, tagged.stderr
+    rain = len(json.loads(command("search", "x", "--tag", "rain", "--json").stdout))
     with_tag = command("search", "rain", "--tag", "rain", "--tag", "a dog", "--json")
     assert json.loads(with_tag.stdout) == []
+    untagged = command("tag", "--remove", "rain", "--json")
+    assert json.loads(untagged.stdout)["removed"] == rain, untagged.stderr
+    assert json.loads(command("search", "rain", "--tag", "rain", "--json").stdout) == []
     groups = command("duplicates", "--threshold", "0.9999999")
     assert groups.stdout.strip() == "copies: 0; overlaps: 0"
 
@@ -103,6 +107,8 @@ def test_from_index_to_finds(
         (["search", "--audio", "nowhere.wav"], "nowhere.wav"),
         (["search", "--library", "nowhere", "rain"], "there is no library at"),
         (["tag"], "which labels"),
+        (["tag", "--labels", "nosuchlist"], "alone says nothing"),
+        (["tag", "--labels", "nowhere.txt"], "no such file"),
         (["index", "nowhere"], "no such file or folder"),
         (["duplicates", "--threshold", "7"], "threshold is 7"),
     ],

@@ -20,7 +20,11 @@ def classify(
         list[str], typer.Argument(metavar="FILES...", help="Files, folders or glob patterns.")
     ],
     labels: Annotated[
-        str | None, typer.Option(help='Labels, separated by commas: "dog,rain".')
+        str | None,
+        typer.Option(
+            help='Words, separated by commas ("dog,rain"), a text file with one label a line, or '
+            "the name of a list that comes with wav2clip (audioset, esc50, urbansound8k, vggsound)."
+        ),
     ] = None,
     labels_file: Annotated[
         Path | None, typer.Option(help="Text file with one label per line.")
@@ -110,25 +114,14 @@ def classify(
 def _labels(labels: str | None, labels_file: Path | None, preset: str | None) -> list[str]:
     """The one list of labels that was asked for, checked."""
     from wav2clip.errors import InputError
-    from wav2clip.files import decode_text, display
-    from wav2clip.zeroshot import check_labels, preset_labels
+    from wav2clip.zeroshot import preset_labels, read_labels, read_labels_file
 
     given = [option for option in (labels, labels_file, preset) if option is not None]
     if len(given) != 1:
         raise InputError("give one of --labels, --labels-file and --preset")
-    if preset is not None:
-        return preset_labels(preset)
     if labels is not None:
-        return check_labels([label for label in labels.split(",") if label.strip()])
-    assert labels_file is not None
-    try:
-        lines = decode_text(labels_file.read_bytes()).splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{display(labels_file)} cannot be read ({error}), "
-            "expected a text file with one label per line"
-        ) from error
-    return check_labels([line for line in lines if line.strip()])
+        return read_labels(labels)
+    return read_labels_file(labels_file) if labels_file is not None else preset_labels(str(preset))
 
 
 def _templates(template: list[str] | None) -> str | list[str] | None:

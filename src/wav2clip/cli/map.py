@@ -71,7 +71,6 @@ def map(
     A dataset and its words in one space: `wav2clip map esc50 --texts -o esc50.png`
     """
     from wav2clip.cli import console
-    from wav2clip.cli.tag import read_labels
     from wav2clip.errors import InputError
 
     if output.suffix.lower() not in (".png", ".html"):
@@ -82,6 +81,7 @@ def map(
         raise InputError("--labels needs --texts")
     from wav2clip.cli.map_sources import gather
     from wav2clip.evaluation.projection import Map, add_words, project
+    from wav2clip.zeroshot import read_labels
 
     found = gather(sources or [], model, device, data, keep_going)
     sounds = found.sample(limit, seed)
@@ -90,7 +90,7 @@ def map(
     if sounds.points:
         points, vectors, others = sounds.points, sounds.vectors, None
         if texts:
-            names = read_labels(labels) if labels else None
+            names = read_labels(labels, least=1) if labels else None
             encoder = sounds.encoder()
             words, vectors, others = add_words(
                 points, vectors, encoder, names, centred=sounds.centred

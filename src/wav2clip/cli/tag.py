@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +18,10 @@ def tag(
             help="Comma-separated words, a text file with one label a line, or the name of a list "
             "that comes with wav2clip (audioset, esc50, urbansound8k, vggsound).",
         ),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", help="Take this tag from all segments. Repeatable."),
     ] = None,
     library: LibraryOption = None,
     top: Annotated[int, typer.Option(min=1, help="Tags per segment, at most.")] = 1,
@@ -40,11 +43,23 @@ def tag(
     Tags are kept in the library: `wav2clip search ... --tag rain` finds among them. Files that are
     indexed later have none until this is run again.
 
+    Example: `wav2clip tag --remove speech`
+
     Example: `wav2clip tag --labels "rain, a dog, footsteps, speech" --top 2 --min-probability 0.2`
     """
     from wav2clip.cli import console, finds
     from wav2clip.errors import InputError
+    from wav2clip.zeroshot import read_labels
 
+    if remove:
+        if labels is not None:
+            raise InputError("give --labels or --remove, one after the other")
+        removed = finds.open_library(library, model, device).untag(remove, wait=wait)
+        if as_json:
+            console.print_json({"removed": removed, "labels": remove})
+        else:
+            console.out.print(f"taken from {removed} segments")
+        return
     if labels is None:
         raise InputError('which labels? Give --labels "rain, a dog, footsteps"')
     names = read_labels(labels)
@@ -63,22 +78,3 @@ def tag(
         console.print_json({"segments": len(opened), "tagged": tagged, "labels": names})
     else:
         console.out.print(f"{tagged} of {len(opened)} segments have tags")
-
-
-def read_labels(labels: str) -> list[str]:
-    """Labels from a file, from a list that ships with the package, or from the text itself."""
-    from wav2clip import zeroshot
-    from wav2clip.errors import InputError
-    from wav2clip.files import decode_text
-
-    if labels in zeroshot.PRESETS:
-        return zeroshot.preset_labels(labels)
-    path = Path(labels)
-    if "," not in labels and path.is_file():
-        try:
-            lines = decode_text(path.read_bytes()).splitlines()
-        except OSError as error:
-            raise InputError(f"--labels {labels}: {error}; expected a text file") from error
-    else:
-        lines = labels.split(",")
-    return [line.strip() for line in lines if line.strip()]

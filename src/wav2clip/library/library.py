@@ -413,6 +413,12 @@ class Library:
             self.store.settings  # noqa: B018  says so where there is no library
             return tags.tag(self.store, self.model, labels, top, min_probability, replace, progress)
 
+    def untag(self, labels: Sequence[str], *, wait: bool = False) -> int:
+        """Take labels from all segments that have them; see :func:`.tags.untag`."""
+        with self.store.lock(wait):
+            self.store.settings  # noqa: B018  says so where there is no library
+            return tags.untag(self.store, labels)
+
     def failures(self) -> dict[Path, str]:
         """The files that could not be indexed, and why."""
         return {file.path: file.reason for file in self.store.failures().values()}

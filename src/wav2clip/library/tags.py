@@ -9,6 +9,7 @@ import numpy as np
 from wav2clip import zeroshot
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import InputError
+from wav2clip.library.filters import quoted
 from wav2clip.library.space import centre
 from wav2clip.library.store import Store, vectors_of
 
@@ -65,6 +66,27 @@ def tag(
             progress(min(first + _BLOCK, len(ids)), len(ids))
     store.tidy()
     return tagged
+
+
+def untag(store: Store, labels: Sequence[str]) -> int:
+    """Take labels from all segments that have them; gives how many segments that were.
+
+    Args:
+        store: whose lock the caller holds.
+        labels: tags, as they were given.
+
+    Raises:
+        InputError: a label that is empty or given twice.
+    """
+    names = set(zeroshot.check_labels(labels))
+    having = " OR ".join(f"array_has(tags, {quoted(name)})" for name in sorted(names))
+    rows = store.read(["id", "tags"], having)
+    count: int = rows.num_rows
+    left = [[tag for tag in tags if tag not in names] for tags in rows["tags"].to_pylist()]
+    if count:
+        store.replace_tags(rows["id"].to_pylist(), left)
+        store.tidy()
+    return count
 
 
 def _between(ids: list[str], first: int) -> str:
