@@ -15,13 +15,21 @@ from hypothesis import strategies as st
 from wav2clip.errors import InputError
 from wav2clip.library.filters import Filters, path_pattern
 from wav2clip.library.query import Query, Term, parse, weighted
+from wav2clip.library.words import Condition
 
 pytestmark = pytest.mark.everyday
 
+
+def is_plain(text: str) -> bool:
+    """Whether a phrase holds no operator, weight or condition."""
+    words = text.split(" ")
+    return not any(w in "+-" or '"' in w or "*" in w or Condition.parse(w) for w in words)
+
+
 PHRASES = (
     st.text(st.characters(codec="utf-8"), min_size=1)
-    .map(str.strip)
-    .filter(lambda text: text and text not in "+-" and "*" not in text)
+    .map(lambda text: " ".join(text.split()))  # as a shell gives words
+    .filter(is_plain)
 )
 TERMS = st.lists(
     st.tuples(st.sampled_from("+-"), st.one_of(st.none(), st.floats(0.01, 100)), PHRASES),

@@ -27,6 +27,7 @@ _WORD = re.compile(r'-?(?:\w+:)?"[^"]+"(?=\s|$)|\S+')
 
 _SIGNS = {"+": 1.0, "-": -1.0}
 _ALONE = "an operator (+ or -) without a phrase after it"
+_EMPTY = "an empty phrase, expected at least one visible character"
 
 Kind = Literal["text", "image", "audio", "vector"]
 
@@ -166,8 +167,11 @@ def parse(text: str | Sequence[str]) -> Query | None:
     Raises:
         InputError: an operator without a phrase, or an empty phrase.
     """
+    words = _WORD.findall(text if isinstance(text, str) else " ".join(text))
+    if text and not words:
+        raise InputError(_EMPTY)
     query, sign, phrase, alone = Query(()), 1.0, list[str](), False
-    for word in _WORD.findall(text if isinstance(text, str) else " ".join(text)):
+    for word in words:
         if word in _SIGNS:
             query += _signed(phrase, sign)
             if alone:
@@ -201,7 +205,7 @@ def weighted(text: str, make: Callable[[str], Query]) -> Query:
     match = _WEIGHTED.fullmatch(text)
     if match is None or (make != Query.text and Path(text).exists()):
         if not text.strip():
-            raise InputError("an empty phrase, expected at least one visible character")
+            raise InputError(_EMPTY)
         return make(text)
     return float(match[1]) * make(match[2])
 
