@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import unicodedata
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from media import bext, chunk, encode, id3, info, tone, wav_bytes, with_chunks
 from wav2clip.audio.metadata import LONGEST, MOST_CHARACTERS, MOST_FIELDS, plain, read_metadata
+from wav2clip.errors import AudioError
 from wav2clip.reading.readers import Readers
 
 pytestmark = pytest.mark.everyday
@@ -161,9 +163,13 @@ def test_any_bytes_cost_nothing(
 
 def test_what_is_no_recording_says_nothing(tmp_path: Path) -> None:
     assert metadata_of(tmp_path, b"words, and no sound", "a.txt") == {}
-    assert metadata_of(tmp_path, b"", "a.wav") == {}
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(AudioError, match="No such file"):
         read_metadata(tmp_path / "none.wav")
+    with pytest.raises(AudioError, match="empty"):
+        metadata_of(tmp_path, b"", "a.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(AudioError, match="pipe"):
+        read_metadata(tmp_path / "pipe.wav")
 
 
 def test_through_a_process(tmp_path: Path) -> None:

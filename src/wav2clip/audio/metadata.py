@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
+from wav2clip.audio import io
 from wav2clip.audio.ffmpeg import open_container
 from wav2clip.audio.headers import Chunk, View, chunks, open_view
 from wav2clip.audio.track import UnreadableError
@@ -70,9 +71,9 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         Texts that hold a letter; nothing where there are none, or the file is no recording.
 
     Raises:
-        OSError: it cannot be read.
+        AudioError: no such file, an empty one, a folder, or a pipe, which could wait for ever.
     """
-    with open(path, "rb") as file:
+    with io.open_source(path, io.source_name(path)) as file:
         own = list(_of_chunks(file))
         said = {text for _, text in own}  # FFmpeg has some of it under other names
         others = (pair for pair in _of_container(file) if pair[1] not in said)

@@ -32,7 +32,9 @@ THRESHOLD = 0.7
 _NEIGHBOURS = 10
 """Nearest recordings that are compared with each."""
 
-_BLOCK = 1024
+_BLOCK = 256
+"""Recordings whose cosines with all others are in memory at once."""
+
 _AHEAD = 32
 _CACHED_BYTES = 2**28
 
@@ -175,7 +177,7 @@ def _pairs(files: _Files, threshold: float) -> set[tuple[int, int]]:
         count = min(_NEIGHBOURS, cosines.shape[1] - 1)
         if count < 1:
             return set()
-        nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        nearest = np.argpartition(cosines, -count, axis=1)[:, -count:]
         for row, others in enumerate(nearest.tolist()):
             for other in others:
                 if cosines[row, other] >= threshold - 1e-5:

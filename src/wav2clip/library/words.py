@@ -32,8 +32,8 @@ document frequencies, and for all of several words. docs/results/words.md has ho
 """
 
 FIELDS = {
-    "name": ("",),
-    "folder": ("",),
+    "name": (),
+    "folder": (),
     "title": ("title", "name"),
     "description": ("description", "comment", "note", "subject", "keywords"),
     "creator": (
@@ -42,7 +42,8 @@ FIELDS = {
     "library": ("album", "library", "project", "source", "publisher"),
     "cat": ("category", "subcategory", "catid", "genre"),
 }  # fmt: skip
-"""What a condition may ask for, and the fields of metadata in which it is looked for."""
+"""What a condition may ask for, and the fields of metadata in which it is looked for; names and
+folders are those of the path."""
 
 _STOP_WORDS = frozenset(
     {"a", "an", "and", "at", "by", "for", "from", "in", "into", "is", "it", "its", "of", "on", "or"}
