@@ -60,6 +60,7 @@ class Wav2CLIP:
         config: dimensions, preprocessing, space, licence and provenance of the checkpoint.
         mean: (dimension,) float32 mean of unit-length audio embeddings, or None; cross-modal scores
             are centred with it.
+        background: how near sounds of all sorts lie to queries, or None where that is not known.
         standardize: ``"recording"`` (each recording alone) or ``"batch"`` (as the published code).
     """
 
@@ -80,6 +81,7 @@ class Wav2CLIP:
         self.name = name
         self.config = checkpoint.config
         self.mean = checkpoint.mean
+        self.background = checkpoint.background
         self.standardize = standardize
         self.towers_name = towers
         engine = engine or ("auto" if checkpoint.graph else "torch")

@@ -38,6 +38,7 @@ from wav2clip.library.settings import Settings
 from wav2clip.library.space import Vectors, mean_digest, require_direction
 from wav2clip.library.store import EXACT_ROWS, KnownFile, Store, file_id, vectors_of
 from wav2clip.library.together import Together
+from wav2clip.models.background import Background, read_background
 from wav2clip.models.registry import MODELS
 
 if TYPE_CHECKING:
@@ -268,8 +269,8 @@ class Library:
         metadata in files; see :mod:`wav2clip.library.words`. Pictures, recordings and vectors are
         compared with what is heard. Phrases in nine other languages than English are understood as
         far as :mod:`wav2clip.library.languages` reaches; the results' notes say how. Libraries of
-        up to :data:`~.store.EXACT_ROWS` segments are searched exactly; larger ones through an
-        index, by what is heard alone.
+        up to :data:`~.store.EXACT_ROWS` segments are searched exactly; in larger ones an index
+        proposes files by what is heard.
 
         Args:
             query: text as :func:`~.query.parse` reads it (``rain + 0.5*thunder - voices -birds``),
@@ -304,10 +305,8 @@ class Library:
                     f"{self.store.name} holds {self.store.count()} segments, and words are looked "
                     f"at in libraries of up to {EXACT_ROWS}; narrow it down with a path instead"
                 )
-            if excluded:
-                names = ", ".join(f"'{key}'" for key in sorted(excluded))
-                where = " AND ".join(filter(None, [where, f"file NOT IN ({names})"]))
-            return search_index(self.store, wanted, limit, where, per_file)
+            known = self._background()
+            return search_index(self.store, wanted, limit, where, excluded, per_file, known)
         snapshot = self._snapshot_of(version)
         allowed = allowed_rows(snapshot, where, excluded)
         return snapshot.search(wanted, limit, allowed, per_file)
@@ -353,7 +352,15 @@ class Library:
         vector = stored.vector(model, settings, self._words)
         english = [(u.english, share) for phrase, share in whole.phrases if (u := meant[phrase])]
         phrases = (*whole.phrases, *english)
-        return Wanted(vector, phrases, by, whole.conditions, notes), excluded
+        made = Wanted(vector, phrases, by, whole.conditions, notes, whole.modality)
+        return made, excluded
+
+    def _background(self) -> Background | None:
+        """That of the model; no model is loaded for it that a query does not need."""
+        if self._model is not None:
+            return self._model.background
+        name = str(self._source or self.store.settings.model)
+        return read_background(MODELS[name].path if name in MODELS else Path(name))
 
     def _embed_words(self, phrases: Sequence[str]) -> list[Vectors]:
         return list(self.model.embed_text(phrases))
@@ -376,7 +383,10 @@ class Library:
         with self._reading:  # one thread reads, those that search meanwhile take what it read
             if self._snapshot is None or self._snapshot[0] != version:
                 self._snapshot = None  # frees the memory before as much is needed again
-                self._snapshot = (version, Snapshot(self.store, self._rows(version)))
+                self._snapshot = (
+                    version,
+                    Snapshot(self.store, self._rows(version), self._background()),
+                )
             return self._snapshot[1]
 
     def _rows(self, version: int) -> pa.Table:

@@ -31,6 +31,8 @@ _EMPTY = "an empty phrase, expected at least one visible character"
 
 Kind = Literal["text", "image", "audio", "vector"]
 
+Modality = Literal["text", "image", "audio"]
+
 Words = Callable[[str], Vectors]
 
 _WEIGHTED = re.compile(
@@ -47,12 +49,14 @@ class Term:
         value: a phrase, the path of a picture or recording, or what to call a vector.
         weight: finite factor; below zero it is subtracted.
         vector: (dimension,) of a vector, comparable with the library's.
+        modality: what a vector was made of; that of the other kinds is the kind.
     """
 
     kind: Kind
     value: str | Path
     weight: float = 1.0
     vector: Vectors | None = field(default=None, compare=False, repr=False)
+    modality: Modality = "audio"
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,12 @@ class Query:
         return cls((Term("audio", Path(path)),))
 
     @classmethod
-    def embedding(cls, vector: Vectors, name: str = "a vector") -> Query:
+    def embedding(
+        cls, vector: Vectors, name: str = "a vector", modality: Modality = "audio"
+    ) -> Query:
         """Sounds near a vector (dimension,) that was made earlier, by :meth:`vector`."""
-        return cls((Term("vector", name, vector=np.asarray(vector, np.float32)),))
+        values = np.asarray(vector, np.float32)
+        return cls((Term("vector", name, vector=values, modality=modality),))
 
     def __add__(self, other: Query) -> Query:
         return Query(self.terms + other.terms, self.conditions + other.conditions)
@@ -117,6 +124,12 @@ class Query:
         """Each phrase, and its share of the query: its weight by the sum of all, without signs."""
         total = sum(abs(term.weight) for term in self.terms) or 1.0
         return tuple((str(t.value), t.weight / total) for t in self.terms if t.kind == "text")
+
+    @property
+    def modality(self) -> Modality:
+        """How sure results can be depends on it: text if there is any, else pictures."""
+        kinds = {term.modality if term.kind == "vector" else term.kind for term in self.terms}
+        return "text" if "text" in kinds else "image" if "image" in kinds else "audio"
 
     @property
     def needs_model(self) -> bool:

@@ -24,18 +24,27 @@ RESULT_COLUMNS = [
     "sample_rate", "size", "mtime_ns", "hash", "tags",
 ]  # fmt: skip
 
+LIKELY = 0.1
+"""Least confidence of a find that answers a query. Where no find has it, nothing is said to be
+found; docs/results/confidence.md has how often that is right."""
+
 
 @dataclass(frozen=True)
 class Result:
-    """One find: a segment of a recording.
+    """One find: a region of a recording.
 
     Attributes:
         path: the file.
-        start: seconds from the start of the file to the segment.
-        end: seconds to the segment's end.
-        score: what the finds are sorted by: the similarity, and for a phrase what words in the
-            path and metadata add to it, see :mod:`wav2clip.library.words`.
-        similarity: cosine with the query, in [-1, 1].
+        start: seconds from the start of the file to the region, see
+            :mod:`wav2clip.library.regions`.
+        end: seconds to the region's end.
+        peak: seconds to the segment of the region that fits best.
+        score: what the finds are sorted by: what the similarity is worth in a file of so many
+            segments, see :mod:`wav2clip.library.chances`, and for a phrase what words in the path
+            and metadata add to it, see :mod:`wav2clip.library.words`.
+        confidence: probability that what was asked for can be heard in it, in [0, 1], fitted to
+            what a tagger heard in other sounds; 1 where all that was asked for are conditions.
+        similarity: cosine of the best segment with the query, in [-1, 1].
         words: those of the query's words that the path or the file's metadata hold in some form.
         metadata: texts in the file by the name of their field, such as ``"description"``.
         duration: seconds of the file.
@@ -60,6 +69,8 @@ class Result:
     hash: str
     tags: tuple[str, ...]
     id: str
+    peak: float = 0.0
+    confidence: float = 0.0
     similarity: float = 0.0
     words: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +81,8 @@ class Result:
             "path": display(self.path),
             "start": round(self.start, 3),
             "end": round(self.end, 3),
+            "peak": round(self.peak, 3),
+            "confidence": round(self.confidence, 4),
             "score": round(self.score, 6),
             "similarity": round(self.similarity, 6),
             "words": list(self.words),
@@ -96,27 +109,39 @@ class Results(Sequence[Result]):
         self,
         rows: pa.Table,
         scores: NDArray[np.float64],
-        similarities: NDArray[np.float64] | None = None,
-        words: Sequence[Sequence[str]] | None = None,
-        metadata: Sequence[str | None] | None = None,
         *,
         exact: bool,
+        confidences: NDArray[np.float64] | None = None,
+        similarities: NDArray[np.float64] | None = None,
+        starts: pa.Array | None = None,
+        ends: pa.Array | None = None,
+        words: Sequence[Sequence[str]] | None = None,
+        metadata: Sequence[str | None] | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
-        """``similarities`` are the scores unless given; ``metadata`` are JSON."""
+        """``rows`` are the best segments; their own times and their scores stand for what is not
+        given. ``metadata`` are JSON."""
         count = rows.num_rows
         columns = {
+            "start": rows["start"] if starts is None else starts,
+            "end": rows["end"] if ends is None else ends,
+            "peak": rows["start"],
             "score": pa.array(scores),
+            "confidence": pa.array(np.zeros(count) if confidences is None else confidences),
             "similarity": pa.array(scores if similarities is None else similarities),
             "words": pa.array(words or [()] * count, pa.list_(pa.string())),
             "metadata": pa.array(metadata or [None] * count, pa.string()),
         }
-        self._rows = rows.select(RESULT_COLUMNS)
-        for name, column in columns.items():
-            self._rows = self._rows.append_column(name, column)
+        plain = {name: rows[name] for name in RESULT_COLUMNS}
+        self._rows = pa.table({**plain, **columns})
         self._results = [_result(row) for row in self._rows.to_pylist()]
         self.exact = exact
         self.notes = notes
+
+    @property
+    def likely(self) -> bool:
+        """Whether one at least may well be what was asked for, by ear or by its words."""
+        return any(result.confidence >= LIKELY or result.words for result in self)
 
     def __len__(self) -> int:
         return len(self._results)
@@ -135,8 +160,8 @@ class Results(Sequence[Result]):
         return f"<Results: {len(self)}, {'exact' if self.exact else 'approximate'}>"
 
     def to_arrow(self) -> pa.Table:
-        """One row per find: the columns of the library but the vector, ``score``, ``similarity``,
-        ``words`` and ``metadata``."""
+        """One row per find: the columns of the library but the vector, with the times of the
+        region, and ``peak``, ``score``, ``confidence``, ``similarity``, ``words``, ``metadata``."""
         return self._rows
 
     def to_pandas(self) -> pd.DataFrame:
@@ -151,7 +176,9 @@ def _result(row: dict[str, Any]) -> Result:
         path=Path(os.fsdecode(row["path_bytes"])),
         start=row["start"],
         end=row["end"],
+        peak=row["peak"],
         score=row["score"],
+        confidence=row["confidence"],
         duration=row["duration"],
         channels=row["channels"],
         sample_rate=row["sample_rate"],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -12,11 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wav2clip.library.chances import independent_segments, worth
+from wav2clip.library.regions import Region, around, separate
 from wav2clip.library.results import RESULT_COLUMNS, Results
 from wav2clip.library.space import Vectors
-from wav2clip.library.store import Store, vectors_of
+from wav2clip.library.store import Store, is_one_of, vectors_of
 from wav2clip.library.together import Together
 from wav2clip.library.words import Condition, Names, matched, stems_of
+from wav2clip.models.background import Background
 
 By = Literal["both", "sound", "words"]
 """What a phrase is compared with: what is heard, the words in names and metadata, or both."""
@@ -36,6 +40,9 @@ _BLOCK = 4096
 _FILTERS = 32
 """Conditions of which is remembered which rows meet them: a byte for each row."""
 
+_MEASURED = 4096
+"""Rows of a library that are looked at, at most, to tell how near its sounds lie to queries."""
+
 _CANDIDATES = 5
 """Approximate search takes this many times what is asked for, and sorts them by exact score."""
 
@@ -50,6 +57,7 @@ class Wanted:
         by: what phrases are compared with.
         conditions: on the words that files were given.
         notes: how phrases were understood, for the user.
+        modality: of the query, for how sure its results are.
     """
 
     vector: Vectors
@@ -57,6 +65,7 @@ class Wanted:
     by: By = "both"
     conditions: tuple[Condition, ...] = ()
     notes: tuple[str, ...] = ()
+    modality: str = "audio"
 
     @property
     def weights(self) -> tuple[float, float]:
@@ -64,6 +73,11 @@ class Wanted:
         if self.by == "words":
             return 1e-3, 1.0  # the sound decides among names that are as good
         return 1.0, 1.0 if self.by == "both" and self.phrases else 0.0
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is more than conditions, which a file meets or does not."""
+        return bool(self.vector.any())
 
     def words_in(self, stems: str) -> tuple[str, ...]:
         """Those words of what is added, not of what is subtracted, that are among a file's."""
@@ -82,8 +96,9 @@ class Snapshot:
         matching: takes an SQL condition; tells which rows meet it, (rows,) bool.
     """
 
-    def __init__(self, store: Store, rows: pa.Table) -> None:
-        """``rows``: what :func:`read_rows` gave."""
+    def __init__(self, store: Store, rows: pa.Table, background: Background | None = None) -> None:
+        """``rows``: what :func:`read_rows` gave; ``background``: of the model, if it has one."""
+        self._background = background
         self.vectors: Vectors = vectors_of(rows).astype(np.float32)
         self.row_ids: NDArray[np.uint64] = rows["_rowid"].to_numpy()
         self.rows = rows.select(RESULT_COLUMNS).combine_chunks()
@@ -94,6 +109,22 @@ class Snapshot:
         self._scores = Together(self._all_scores)
         # Who filters, searches several times with the same filter.
         self.matching = lru_cache(_FILTERS)(partial(_matching, store, self.row_ids))
+
+    @cached_property
+    def background(self) -> Background:
+        """How near sounds of all sorts lie to queries: as the model has it, or else those of the
+        library, each file counted once."""
+        if self._background is not None:
+            return self._background
+        rows = np.unique(np.linspace(0, len(self.vectors) - 1, _MEASURED).astype(int))
+        rows = rows[rows >= 0]
+        counts = np.bincount(self.file_of, minlength=1)
+        return Background.measure(self.vectors[rows], 1 / counts[self.file_of[rows]])
+
+    @cached_property
+    def independent(self) -> NDArray[np.float64]:
+        """(files,) independent segments of each file; see :mod:`.chances`."""
+        return independent_segments(self.vectors, self._first_rows, self.background)
 
     @cached_property
     def names(self) -> Names:
@@ -123,38 +154,116 @@ class Snapshot:
         allowed: NDArray[np.bool_] | None = None,
         per_file: bool = True,
     ) -> Results:
-        """The ``limit`` rows of the highest score, exactly; equal ones in the order of the rows.
+        """The regions of the highest score, exactly; equal ones in the order of the rows.
 
-        The score is the cosine, plus what the words that a file was given add to it.
+        The score is what the cosine of a region's best segment is worth in a file of so many (see
+        :mod:`.chances`), plus what the words that the file was given add to it. With ``per_file``
+        the best region of each file is given, otherwise every region; see :mod:`.regions`.
 
-        A first pass in float32 gives every row a score that is off by at most :data:`ROUNDING`. The
-        rows that can be among the best by that are scored again in float64, one by one, so that the
-        outcome is that of float64 throughout, and equal vectors have equal scores.
+        A first pass in float32 gives every row a cosine that is off by at most :data:`ROUNDING`.
+        The rows that can be among the best by that are compared again in float64, one by one, so
+        that the outcome is that of float64 throughout, and equal vectors have equal scores.
         """
-        heard, named = wanted.weights
-        scores, words = self._scores(wanted.vector), None
-        if named:
-            words = self.names.score(wanted.phrases)[self.file_of]
-            scores = heard * scores + named * words
-            if wanted.by == "words":
-                scores[words <= 0] = -np.inf
+        scoring = self._scoring(wanted)
+        cosines = self._scores(wanted.vector)
+        barred = np.zeros(len(cosines), bool) if allowed is None else ~allowed
         for condition in wanted.conditions:
-            scores[~self.meeting(condition)] = -np.inf
-        if allowed is not None:
-            scores[~allowed] = -np.inf
-        candidates = self._candidates(scores, limit, per_file)
-        cosines = exact_scores(self.vectors, wanted.vector, candidates)
-        exact = cosines if words is None else heard * cosines + named * words[candidates]
-        best, best_scores = rank(candidates, exact, limit, self.file_of if per_file else None)
-        found = self.rows.take(pa.array(best))
-        cosine_of = dict(zip(candidates.tolist(), cosines.tolist(), strict=True))
-        files = self.file_of[best].tolist()
+            barred |= ~self.meeting(condition)
+        if wanted.by == "words" and scoring.words is not None:
+            barred |= (scoring.words <= 0)[self.file_of]
+        cosines = np.where(barred, np.float32(-np.inf), cosines)
+        find = self._best_of_files if per_file else self._best_regions
+        found, scores = find(wanted, scoring, cosines, limit)
+        return self._results(wanted, scoring, found, scores)
+
+    def _scoring(self, wanted: Wanted) -> _Scoring:
+        heard, named = wanted.weights
+        words = self.names.score(wanted.phrases) if named else None
+        independent = self.independent if wanted.asks else np.ones(len(self._first_rows))
+        return _Scoring(*self.background.of(wanted.vector), heard, named, independent, words)
+
+    def _best_of_files(
+        self, wanted: Wanted, scoring: _Scoring, cosines: NDArray[np.float32], limit: int
+    ) -> tuple[list[Region], NDArray[np.float64]]:
+        """The region around the best row of each of the best files, and their scores."""
+        if not len(cosines):
+            return [], np.zeros(0)
+        best = np.maximum.reduceat(cosines, self._first_rows)
+        files = np.flatnonzero(best > -np.inf)
+        scores = scoring.of(best[files], files)
+        files = files[_near_the_best(scores, limit, scoring.rounding)]
+        can_be_best = np.full(len(best), np.inf, np.float32)
+        can_be_best[files] = best[files] - 2 * ROUNDING
+        rows = np.flatnonzero(cosines >= can_be_best[self.file_of])
+        exact = scoring.of(exact_scores(self.vectors, wanted.vector, rows), self.file_of[rows])
+        rows, scores = rank(rows, exact, limit, self.file_of)
+        region_of = self._regions(wanted, scoring, cosines)
+        return [region_of(row) for row in rows.tolist()], scores
+
+    def _best_regions(
+        self, wanted: Wanted, scoring: _Scoring, cosines: NDArray[np.float32], limit: int
+    ) -> tuple[list[Region], NDArray[np.float64]]:
+        """The best regions, several of a file where it has several, and their scores."""
+        every = np.flatnonzero(cosines > -np.inf)
+        scores = scoring.of(cosines[every], self.file_of[every])
+        count = limit
+        while True:
+            rows = every[_near_the_best(scores, count, scoring.rounding)]
+            exact = scoring.of(exact_scores(self.vectors, wanted.vector, rows), self.file_of[rows])
+            ranked, best = rank(rows, exact, len(rows), None)
+            found = separate(ranked.tolist(), self._regions(wanted, scoring, cosines))
+            chosen = list(islice(found, limit))
+            if len(chosen) == limit or len(rows) == len(every):
+                score_of = dict(zip(ranked.tolist(), best.tolist(), strict=True))
+                return chosen, np.array([score_of[region.peak] for region in chosen])
+            count *= 4
+
+    def _regions(
+        self, wanted: Wanted, scoring: _Scoring, cosines: NDArray[np.float32]
+    ) -> Callable[[int], Region]:
+        """What gives the region around a row."""
+
+        @cache
+        def compared(file: int) -> NDArray[np.float64]:
+            rows = np.arange(self._bounds[file], self._bounds[file + 1])
+            exact = exact_scores(self.vectors, wanted.vector, rows)
+            return np.where(cosines[rows] > -np.inf, exact, -np.inf)
+
+        def region_of(row: int) -> Region:
+            file = int(self.file_of[row])
+            begin = int(self._bounds[file])
+            return around(row - begin, compared(file), scoring.mean).moved(begin)
+
+        return region_of
+
+    @cached_property
+    def _bounds(self) -> NDArray[np.int64]:
+        return np.append(self._first_rows, len(self.file_of))
+
+    def _results(
+        self,
+        wanted: Wanted,
+        scoring: _Scoring,
+        found: Sequence[Region],
+        scores: NDArray[np.float64],
+    ) -> Results:
+        peaks, first, last = (
+            pa.array([region[part] for region in found], pa.int64()) for part in range(3)
+        )
+        rows = np.array(peaks, np.int64)
+        files = self.file_of[rows].tolist()
+        words = [wanted.words_in(self.names.of_file(f)) if scoring.named else () for f in files]
+        fit = self.background.logistic(wanted.modality)
+        sure = fit.probability(scoring.evidence(scores), scoring.mean, scoring.deviation)
         return Results(
-            found,
-            best_scores,
-            np.array([cosine_of[row] for row in best.tolist()]),
-            [wanted.words_in(self.names.of_file(file)) if named else () for file in files],
-            [self._metadata[file].as_py() for file in files],
+            self.rows.take(peaks),
+            scores,
+            starts=self.rows["start"].take(first),
+            ends=self.rows["end"].take(last),
+            similarities=exact_scores(self.vectors, wanted.vector, rows),
+            confidences=sure if wanted.asks else np.ones(len(rows)),
+            words=words,
+            metadata=[self._metadata[file].as_py() for file in files],
             exact=True,
             notes=wanted.notes,
         )
@@ -164,24 +273,55 @@ class Snapshot:
             return [self.vectors @ queries[0]]
         return list(np.ascontiguousarray((self.vectors @ np.stack(queries).T).T))
 
-    def _candidates(
-        self, scores: NDArray[np.float32], limit: int, per_file: bool
-    ) -> NDArray[np.int64]:
-        """Rows, in order, that may be among the best ``limit`` rows or files."""
-        finite = scores > -np.inf
-        pool = scores
-        if per_file and len(scores):
-            pool = np.maximum.reduceat(scores, self._first_rows)
-        if len(pool) > limit:
-            threshold = np.partition(pool, len(pool) - limit)[len(pool) - limit]
-            finite &= scores >= threshold - 2 * ROUNDING
-        return np.flatnonzero(finite)
+
+@dataclass(frozen=True)
+class _Scoring:
+    """How cosines with one query become scores.
+
+    Attributes:
+        mean, deviation: of cosines that sounds of all sorts have with it.
+        heard, named: weights of what is heard, and of words.
+        independent: (files,) see :mod:`.chances`.
+        words: (files,) what the words of each are worth, where they count.
+    """
+
+    mean: float
+    deviation: float
+    heard: float
+    named: float
+    independent: NDArray[np.float64]
+    words: NDArray[np.float32] | None
+
+    def of(self, cosines: NDArray[np.floating], files: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(n,) the scores of segments in these files."""
+        heard = self.heard * worth(cosines, self.independent[files], self.mean, self.deviation)
+        return heard if self.words is None else heard + self.named * self.words[files]
+
+    @property
+    def rounding(self) -> float:
+        """Most that a score can be off by where the cosine is by :data:`ROUNDING`.
+
+        Far below the mean, what a cosine is worth falls sqrt(n) times as fast as it does itself.
+        """
+        return ROUNDING * float(np.sqrt(self.independent.max(initial=1)))
+
+    def evidence(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What scores say about being what was asked for, on the scale of cosines."""
+        return scores if self.heard == 1 else scores + (1 - self.heard) * self.mean
 
 
-def read_rows(store: Store) -> pa.Table:
-    """All segments with what a search needs of them, in the order of their paths and times."""
+def _near_the_best(scores: NDArray[np.float64], limit: int, rounding: float) -> NDArray[np.int64]:
+    """Places, in order, of what may be among the best ``limit``."""
+    if len(scores) <= limit:
+        return np.arange(len(scores))
+    threshold = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+    return np.flatnonzero(scores >= threshold - 2 * rounding)
+
+
+def read_rows(store: Store, where: str | None = None) -> pa.Table:
+    """Segments with what a search needs of them, in the order of their paths and times."""
     metadata = ["metadata"] if store.has_metadata else []  # an earlier version kept none
-    rows = store.read([*RESULT_COLUMNS, *metadata, "vector"], row_ids=True)
+    rows = store.read([*RESULT_COLUMNS, *metadata, "vector"], where, row_ids=True)
     if not metadata:
         rows = rows.append_column("metadata", pa.nulls(rows.num_rows, pa.string()))
     return rows.sort_by([("path_bytes", "ascending"), ("segment", "ascending")])
@@ -256,25 +396,36 @@ def allowed_rows(
 
 
 def search_index(
-    store: Store, wanted: Wanted, limit: int, where: str | None, per_file: bool
+    store: Store,
+    wanted: Wanted,
+    limit: int,
+    where: str | None,
+    excluded: Collection[str],
+    per_file: bool,
+    background: Background | None,
 ) -> Results:
-    """Approximately the best rows, or files, through LanceDB's index, by what is heard alone.
+    """As :meth:`Snapshot.search`, among the files whose segments LanceDB's index finds nearest.
 
-    Scores are exact: the candidates' vectors are read and compared in float64. What was added since
-    the index was last brought up to date is compared row by row, by LanceDB.
+    The index is approximate; scores and regions of the files that it finds are exact. What was
+    added since it was last brought up to date is compared row by row, by LanceDB.
     """
-    query, count = wanted.vector, limit * _CANDIDATES
+    known = background or Background.measure(np.zeros((0, len(wanted.vector))))
+    conditions = [where] if where else []
+    if excluded:
+        conditions.append(f"NOT {is_one_of('file', excluded)}")
+    count = limit * _CANDIDATES
     while True:
-        search = store.segments.search(query, vector_column_name="vector").limit(count)
-        search = search.nprobes(PROBES).select([*RESULT_COLUMNS, "vector", "_distance"])
-        if where:
-            search = search.where(where, prefilter=True)
-        rows = search.to_arrow()
-        rows = rows.sort_by([("path_bytes", "ascending"), ("segment", "ascending")])
-        every = np.arange(rows.num_rows)
-        scores = exact_scores(vectors_of(rows), query, every)
-        best, best_scores = rank(every, scores, limit, number_files(rows) if per_file else None)
+        search = store.segments.search(wanted.vector, vector_column_name="vector").limit(count)
+        search = search.nprobes(PROBES).select(["file", "_distance"])
+        if conditions:
+            search = search.where(" AND ".join(conditions), prefilter=True)
+        near = search.to_arrow()
+        of_these = is_one_of("file", set(near["file"].to_pylist()))
+        whole = Snapshot(store, read_rows(store, of_these), known)
+        allowed = whole.matching(" AND ".join([*conditions, of_these])) if conditions else None
+        found = whole.search(wanted, limit, allowed, per_file)
         # Many segments of one file may have taken the places of other files.
-        if len(best) == limit or rows.num_rows < count:
-            return Results(rows.take(pa.array(best)), best_scores, exact=False, notes=wanted.notes)
+        if len(found) == limit or near.num_rows < count:
+            found.exact = False
+            return found
         count *= 4

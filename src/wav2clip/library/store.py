@@ -367,7 +367,7 @@ class Store:
 
     def read_contents(self, hashes: Collection[str]) -> dict[str, pa.Table]:
         """Whole rows of one file for each hash that the library knows."""
-        rows = self.read(self.segments.schema.names, _is_one_of("hash", hashes))
+        rows = self.read(self.segments.schema.names, is_one_of("hash", hashes))
         rows = rows.sort_by([("file", "ascending"), ("segment", "ascending")])
         first: dict[str, str] = {}
         for content, file in zip(rows["hash"].to_pylist(), rows["file"].to_pylist(), strict=True):
@@ -391,13 +391,13 @@ class Store:
                 if rows.num_rows:
                     self.segments.add(rows)
             elif not rows.num_rows:
-                self.segments.delete(_is_one_of("file", dropped))
+                self.segments.delete(is_one_of("file", dropped))
             else:
                 (
                     self.segments.merge_insert("id")
                     .when_matched_update_all()
                     .when_not_matched_insert_all()
-                    .when_not_matched_by_source_delete(_is_one_of("file", dropped))
+                    .when_not_matched_by_source_delete(is_one_of("file", dropped))
                     .execute(rows)
                 )
 
@@ -447,7 +447,7 @@ class Store:
         """Forget that these files failed."""
         if files:
             with self.writing():
-                self._open(FAILURES).delete(_is_one_of("file", files))
+                self._open(FAILURES).delete(is_one_of("file", files))
 
     def tidy(self) -> None:
         """Join small parts if many commits left many, and bring the vector index up to date.
@@ -499,7 +499,9 @@ def _known_files(table: pa.Table) -> dict[str, KnownFile]:
     }
 
 
-def _is_one_of(column: str, keys: Collection[str]) -> str:
+def is_one_of(column: str, keys: Collection[str]) -> str:
     """SQL for a column of hexadecimal keys; these hold nothing to be escaped."""
+    if not keys:
+        return "false"
     quoted = ", ".join(f"'{key}'" for key in sorted(keys))
     return f"{column} IN ({quoted})"

@@ -23,6 +23,7 @@ from safetensors.numpy import load_file, save_file
 
 from wav2clip.errors import CheckpointError
 from wav2clip.files import atomic_path, display
+from wav2clip.models.background import BACKGROUND_FILE, Background, read_background
 from wav2clip.models.config import PUBLISHED, AudioConfig, read_config, write_config
 from wav2clip.runtime import require_torch
 
@@ -72,6 +73,15 @@ class Checkpoint:
         """The file for ONNX Runtime, if there is one; its metadata has the fingerprint."""
         path = self.folder and self.folder / GRAPH_FILE
         return path if path and path.is_file() else None
+
+    @property
+    def background(self) -> Background | None:
+        """How near sounds of all sorts lie to queries, where that was measured.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        return read_background(self.folder) if self.folder else None
 
     @cached_property
     def network(self) -> AudioNetwork:
@@ -187,7 +197,8 @@ def save_checkpoint(
         temporary.chmod(0o644)  # safetensors makes it readable by its owner alone
     with atomic_path(folder / CONFIG_FILE) as temporary:
         temporary.write_text(write_config(config), "utf-8")
-    (folder / GRAPH_FILE).unlink(missing_ok=True)  # of other weights
+    for name in (GRAPH_FILE, BACKGROUND_FILE):  # of other weights
+        (folder / name).unlink(missing_ok=True)
     return folder
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from wav2clip.errors import DataError, InputError
 from wav2clip.files import atomic_path, display
+from wav2clip.models.background import BACKGROUND_FILE
 from wav2clip.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint
 from wav2clip.models.config import AudioConfig, architecture
 from wav2clip.pretrain.shards import disk_errors
@@ -78,6 +79,9 @@ def publish(
         out.mkdir(parents=True, exist_ok=True)
         with atomic_path(out / WEIGHTS_FILE) as temporary:
             shutil.copyfile(source / WEIGHTS_FILE, temporary)
+        if (source / BACKGROUND_FILE).is_file():
+            with atomic_path(out / BACKGROUND_FILE) as temporary:
+                shutil.copyfile(source / BACKGROUND_FILE, temporary)
         with atomic_path(out / CONFIG_FILE) as temporary:
             temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
         with atomic_path(out / CARD_FILE) as temporary:
