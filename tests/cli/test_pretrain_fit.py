@@ -85,7 +85,6 @@ def test_the_real_configuration_starts_where_the_tagger_is(
         *("pretrain", "fit", "--config", CONF / "builtin.yaml", "--data", "shards"),
         *("--out", "run", "--json"),
         *(part for setting in quick for part in ("--set", setting)),
-        timeout=280,
         env={"OMP_NUM_THREADS": "1"},
     )
     assert run.returncode == 0, run.stderr
