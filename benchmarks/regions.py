@@ -36,7 +36,7 @@ from wav2clip import Library
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))
-SECONDS, RATE, CLASSES, OF_EACH, OTHERS, FEW = 3600, 44_100, 10, 5, 1950, 30
+SECONDS, RATE, CLASSES, OF_EACH, OTHERS, FEW = 3600, 16_000, 10, 5, 1950, 30
 PINK_DB, CLIP_PEAK = -50.0, 0.5
 
 err = Console(stderr=True)

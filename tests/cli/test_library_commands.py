@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
@@ -11,9 +12,11 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+import soundfile
 
 from media import tone, wav_bytes
-from wav2clip.cli import main
+from wav2clip.cli import main, taking
+from wav2clip.cli.finds import UNLIKELY
 
 pytestmark = pytest.mark.everyday
 
@@ -62,12 +65,13 @@ def test_from_index_to_finds(
         "search", "rain", "on", "a", "roof", "+", "0.5*thunder", "-", "voices", "--json"
     )
     assert found.returncode == 0, found.stderr
-    assert found.stderr.strip() == ""
+    assert found.stderr.strip() in ("", UNLIKELY)
     finds = json.loads(found.stdout)
     assert len(finds) == 5
     foreign = command("search", "собака", "+", "🐶", "--json")
     assert len(json.loads(foreign.stdout)) == 5
-    warning, note = sorted(foreign.stderr.strip().splitlines(), reverse=True)
+    said = {line for line in foreign.stderr.strip().splitlines() if line != UNLIKELY}
+    warning, note = sorted(said, reverse=True)
     assert warning.startswith("warning the built-in text tower cannot read '🐶'")
     assert note == '"собака": understood as dog (Russian)'
     assert [f["score"] for f in finds] == sorted((f["score"] for f in finds), reverse=True)
@@ -79,6 +83,16 @@ def test_from_index_to_finds(
     assert "tone 440" not in one.stdout
     assert "tone 880.wav" in one.stdout
     assert "tone 220.wav" not in one.stdout
+    where, start, end, sure = one.stdout.splitlines()[0].split("\t")
+    assert Path(where).is_file()
+    assert 0 <= float(start) < float(end)
+    assert 0 <= float(sure) <= 1
+    paths = command("search", "rain", "-0").stdout.split("\0")
+    assert sorted(paths)[1:] == sorted(str(p) for p in sounds.rglob("*.*"))
+    rows = list(csv.DictReader(command("search", "rain", "--csv").stdout.splitlines(True)))
+    assert [row["path"] for row in rows] == [find["path"] for find in whole_paths(command)]
+    both = command("search", "rain", "--csv", "--json")
+    assert (both.returncode, both.stderr.strip()) == (1, "wav2clip: give one of --json and --csv")
     copies = tmp_path / "copies"
     for _ in range(2):
         done = command("similar", sounds / "tone 220.wav", "-n", "1", "--copy-to", copies)
@@ -96,6 +110,11 @@ def test_from_index_to_finds(
     assert json.loads(command("search", "rain", "--tag", "rain", "--json").stdout) == []
     groups = command("duplicates", "--threshold", "0.9999999")
     assert groups.stdout.strip() == "copies: 0; overlaps: 0"
+
+
+def whole_paths(command: Run) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(command("search", "rain", "--json").stdout)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -142,6 +161,46 @@ def shared_library(tmp_path_factory: pytest.TempPathFactory, small_checkpoint: P
         (folder / f"{i}.wav").write_bytes(wav_bytes(wave))
     Library.open(folder / "library", str(small_checkpoint)).index(folder)
     return folder / "library"
+
+
+def test_names_on_disks_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: object, target: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for text in ("one", "two"):
+        (tmp_path / "new").write_text(text)
+        free = tmp_path / "name"
+        if free.exists():
+            with pytest.raises(FileExistsError):
+                taking._take_name(tmp_path / "new", free)
+        else:
+            taking._take_name(tmp_path / "new", free)
+    assert (tmp_path / "name").read_text() == "one"
+
+
+def test_regions_are_copied(command: Run, tmp_path: Path) -> None:
+    """Of a file whose parts differ, the part is copied that is like the query; or the whole."""
+    rng = np.random.default_rng(0)
+    hiss = rng.uniform(-0.5, 0.5, 16_000 * 30).astype(np.float32)
+    hum = tone(30.0, hz=100)
+    folder, copies = tmp_path / "sounds", tmp_path / "copies"
+    folder.mkdir()
+    (folder / "long.wav").write_bytes(wav_bytes(np.concatenate([hum, hiss, hum])))
+    (tmp_path / "hiss.wav").write_bytes(wav_bytes(hiss[:160_000]))
+    assert command("index", folder).returncode == 0
+    found = command("similar", tmp_path / "hiss.wav", "--copy-to", copies, "--json")
+    assert found.returncode == 0, found.stderr
+    (find,) = json.loads(found.stdout)
+    assert find["start"] <= 30 < 60 <= find["end"]
+    assert find["end"] - find["start"] < 60
+    (copy,) = copies.iterdir()
+    assert copy.name == f"long 0m{find['start']:04.1f}s.wav"
+    samples, rate = soundfile.read(copy)
+    assert len(samples) / rate == pytest.approx(find["end"] - find["start"])
+    whole = command("similar", tmp_path / "hiss.wav", "--copy-to", copies, "--whole")
+    assert whole.returncode == 0, whole.stderr
+    assert (copies / "long.wav").read_bytes() == (folder / "long.wav").read_bytes()
 
 
 def test_play(command: Run, shared_library: Path, tmp_path: Path) -> None:

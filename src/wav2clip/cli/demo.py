@@ -126,7 +126,7 @@ def _answer(library: Library, corpus: Corpus, as_json: bool) -> None:
         )
         return
     for title, found in answers.items():
-        finds.show(found, False, title)
+        finds.print_table(found, title)
 
 
 def _next_steps(library: Library, corpus: Corpus) -> None:

@@ -1,12 +1,9 @@
-"""What the commands on a library share: opening it, filters, and what to do with the finds."""
+"""What the commands on a library share: opening it, filters, and printing what was found."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -37,9 +34,15 @@ ModelOption = Annotated[
 ]
 CountOption = Annotated[int, typer.Option("-n", "--limit", min=1, help="Finds wanted.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the finds as JSON.")]
-AllSegmentsOption = Annotated[
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print the finds as CSV, all columns.")]
+NulOption = Annotated[
+    bool, typer.Option("-0", "--print0", help="Print paths with a zero byte after each, for xargs.")
+]
+AllRegionsOption = Annotated[
     bool,
-    typer.Option("--all-segments", help="Every moment of a file, not its best moment alone."),
+    typer.Option(
+        "--all-regions", "--all-segments", help="Every region of a file, not its best one alone."
+    ),
 ]
 MinDurationOption = Annotated[
     float | None, typer.Option("--min-duration", help="Files of at least so many seconds.")
@@ -79,7 +82,12 @@ class By(StrEnum):
 
 CopyOption = Annotated[
     Path | None,
-    typer.Option("--copy-to", help="Copy the found files into this folder, replacing none."),
+    typer.Option(
+        "--copy-to", help="Copy what was found into this folder, replacing none: regions as WAV."
+    ),
+]
+WholeOption = Annotated[
+    bool, typer.Option("--whole", help="With --copy-to: whole files, not the regions found.")
 ]
 
 
@@ -139,38 +147,109 @@ def steps(title: str, unit: str) -> Iterator[Any]:
         yield progress
 
 
-def show(results: Results, as_json: bool, title: str | None = None) -> None:
-    """Print finds as a table or as JSON."""
+class Format(StrEnum):
+    """How finds are printed. A table is for people: where nobody looks it is lines, with tabs
+    between path, start, end and confidence."""
+
+    table = "table"
+    json = "--json"
+    csv = "--csv"
+    nul = "-0"
+
+    @classmethod
+    def of(cls, as_json: bool, csv: bool, nul: bool) -> Format:
+        """The one that was asked for."""
+        from wav2clip.errors import InputError
+
+        asked = {cls.json: as_json, cls.csv: csv, cls.nul: nul}
+        chosen = [each for each, wanted in asked.items() if wanted]
+        if len(chosen) > 1:
+            raise InputError(f"give one of {' and '.join(chosen)}")
+        return chosen[0] if chosen else cls.table
+
+
+def show(results: Results, how: Format) -> None:
+    """Print finds, and on stderr what is to be said about them."""
+    from wav2clip.cli import console
+
+    for note in results.notes:
+        console.err.print(note, markup=False, soft_wrap=True)
+    if results and not results.likely:
+        console.err.print(UNLIKELY, soft_wrap=True)
+    if how is Format.json:
+        console.print_json([result.to_json() for result in results])
+    elif how is Format.csv:
+        _print_csv(results)
+    elif how is Format.nul:
+        _print_raw(b"".join(os.fsencode(result.path) + b"\0" for result in results))
+    elif not results:
+        console.err.print("nothing found: loosen the filters, or index more")
+    elif console.out.is_terminal:
+        print_table(results)
+    else:
+        _print_raw(b"".join(map(_line, results)))
+
+
+CSV_COLUMNS = (
+    "path", "start", "end", "peak", "confidence", "score", "similarity", "words", "tags",
+    "duration", "channels", "sample_rate", "size", "modified", "hash",
+)  # fmt: skip
+
+UNLIKELY = "nothing here is likely to be what was asked for; what comes nearest to it:"
+
+
+def _print_raw(content: bytes) -> None:
+    """Paths as they are, which need not be text."""
+    import sys
+
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def _line(result: Result) -> bytes:
+    told = f"\t{result.start:.3f}\t{result.end:.3f}\t{result.confidence:.3f}\n"
+    return os.fsencode(result.path) + told.encode()
+
+
+def _print_csv(results: Results) -> None:
+    import csv
+    import io
+
+    text = io.StringIO()
+    rows = [result.to_json() for result in results]
+    writer = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        lists = {name: "; ".join(row[name]) for name in ("words", "tags")}
+        writer.writerow({**row, **lists})
+    _print_raw(text.getvalue().encode())
+
+
+def print_table(results: Results, title: str | None = None) -> None:
+    """For people: sureness, times, names, and words and tags where there are any."""
     from rich.markup import escape
     from rich.table import Table
 
     from wav2clip.cli import console
     from wav2clip.files import display
 
-    for note in results.notes:
-        console.err.print(note, markup=False, soft_wrap=True)
-    if as_json:
-        console.print_json([result.to_json() for result in results])
-        return
-    if not results:
-        console.out.print("nothing found: loosen the filters, or index more")
-        return
-    with_tags = any(result.tags for result in results)
     # Long paths make tables hard to read: the folder that all share is said once, below.
     folder = os.path.commonpath([result.path.parent for result in results])
-    with_words = any(result.words for result in results)
-    table = Table(
-        "", "score", "moment", "file", *(["words"] if with_words else []),
-        *(["tags"] if with_tags else []),
-        title=escape(title or "") or None,
-    )  # fmt: skip
+    columns = {
+        "": [str(place) for place in range(1, len(results) + 1)],
+        "sure": [f"{result.confidence:.0%}" for result in results],
+        "from, to": [moment(result) for result in results],
+        "file": [display(os.path.relpath(result.path, folder)) for result in results],
+        "words": [", ".join(result.words) for result in results],
+        "tags": [", ".join(result.tags) for result in results],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    table = Table(*columns, title=escape(title or "") or None)
+    table.columns[1].justify = "right"
     table.columns[3].overflow = "fold"
-    for place, result in enumerate(results, start=1):
-        name = escape(display(os.path.relpath(result.path, folder)))
-        cells = [str(place), f"{result.score:.3f}", moment(result), name]
-        cells += [escape(", ".join(result.words))] if with_words else []
-        cells += [escape(", ".join(result.tags))] if with_tags else []
-        table.add_row(*cells)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*map(escape, row))
     console.out.print(table)
     # Not as the table's caption, which would be broken at its width.
     console.out.print(f"in {display(folder)}", style="dim italic", markup=False, soft_wrap=True)
@@ -184,96 +263,3 @@ def moment(result: Result) -> str:
 def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds, 1), 60)
     return f"{int(minutes)}:{rest:04.1f}"
-
-
-def use(results: Results, play: bool, copy_to: Path | None) -> None:
-    """Play or copy what was found."""
-    if copy_to is not None:
-        copy(results, copy_to)
-    if play:
-        play_all(results)
-
-
-def copy(results: Iterable[Result], folder: Path) -> None:
-    """Copy the files into a folder, under another name where theirs is taken."""
-    from wav2clip.cli import console
-    from wav2clip.errors import InputError
-    from wav2clip.files import display
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--copy-to {display(folder)}: {error.strerror or error}") from error
-    failures: dict[Path, str] = {}
-    done = 0
-    for path in dict.fromkeys(result.path for result in results):
-        try:
-            _copy_new(path, folder)
-            done += 1
-        except OSError as error:
-            failures[path] = error.strerror or str(error)
-    console.err.print(f"copied {done} files to {display(folder)}", markup=False, soft_wrap=True)
-    console.report_failures(failures, done)
-
-
-def _copy_new(path: Path, folder: Path) -> None:
-    """Copy under the first name that is free; the name appears when the copy is whole."""
-    import itertools
-
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".wav2clip-")
-    os.close(handle)
-    try:
-        shutil.copy2(path, temporary)
-        for number in itertools.count(1):
-            name = path.name if number == 1 else f"{path.stem} ({number}){path.suffix}"
-            try:
-                os.link(temporary, folder / name)  # fails where the name is taken, unlike replace
-                return
-            except FileExistsError:
-                continue
-    finally:
-        os.unlink(temporary)
-
-
-PLAYERS = (
-    ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"),
-    ("paplay",),
-    ("aplay", "-q"),
-    ("afplay",),
-)
-"""Programs that play a WAV file, and their options."""
-
-
-def play_all(results: Iterable[Result]) -> None:
-    """Play each find's moment with the first player that this machine has."""
-    from wav2clip.cli import console
-    from wav2clip.errors import InputError
-    from wav2clip.files import display
-
-    player = next((p for p in PLAYERS if shutil.which(p[0])), None)
-    if player is None:
-        raise InputError(
-            f"--play needs one of {', '.join(p[0] for p in PLAYERS)} on the PATH; install FFmpeg, "
-            "or take the files with --copy-to DIR"
-        )
-    with tempfile.TemporaryDirectory(prefix="wav2clip-") as folder:
-        for place, result in enumerate(results, start=1):
-            label = f"playing {place}: {display(result.path)} from {clock(result.start)}"
-            console.err.print(label, markup=False, soft_wrap=True)
-            try:
-                subprocess.run([*player, str(_moment_file(result, Path(folder)))], check=False)  # noqa: S603
-            except KeyboardInterrupt:
-                continue
-
-
-def _moment_file(result: Result, folder: Path) -> Path:
-    """The find's moment as a WAV file, which every player reads, whatever the recording is."""
-    import soundfile
-
-    from wav2clip.audio.io import cut_audio
-
-    rate, target = 44_100, folder / "moment.wav"
-    soundfile.write(
-        target, cut_audio(result.path, result.start, result.end - result.start, rate), rate
-    )
-    return target

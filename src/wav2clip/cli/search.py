@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from wav2clip.cli import finds as f
+from wav2clip.cli import taking
 from wav2clip.cli.loading import DeviceOption
 
 
@@ -36,7 +37,7 @@ def search(
     after: f.AfterOption = None,
     before: f.BeforeOption = None,
     tag: f.TagOption = None,
-    all_segments: f.AllSegmentsOption = False,
+    all_regions: f.AllRegionsOption = False,
     by: Annotated[
         f.By,
         typer.Option(
@@ -46,15 +47,20 @@ def search(
     ] = f.By.both,
     play: f.PlayOption = False,
     copy_to: f.CopyOption = None,
+    whole: f.WholeOption = False,
     model: f.ModelOption = None,
     device: DeviceOption = "cpu",
     as_json: f.JsonOption = False,
+    as_csv: f.CsvOption = False,
+    print0: f.NulOption = False,
 ) -> None:
     """Find sounds by a phrase, a picture, another sound, or a sum of them.
 
     A phrase is looked for in what is heard, in the names of files and folders, and in the metadata
-    in files (bext, iXML, INFO, ID3 ...). Each file is listed once, with its best moment. The
-    query's own recording is left out.
+    in files (bext, iXML, INFO, ID3 ...). Each file is listed once, with the region that fits best:
+    neighbouring segments that fit are one region. "Sure" is the probability that what was asked for
+    is heard in it. The query's own recording is left out. Where nobody looks, as in a pipe, finds
+    are lines of path, start, end and confidence, with tabs between.
 
     Conditions on words stand in quotes with the phrase: -birds leaves out files that were given the
     word, "tin roof" in double quotes wants these words in a row, and creator:lee wants them in one
@@ -69,6 +75,7 @@ def search(
     from wav2clip.errors import InputError
     from wav2clip.library.query import Query, parse, weighted
 
+    how = f.Format.of(as_json, as_csv, print0)
     query = parse(words or []) or Query(())
     for value in audio or []:
         query += weighted(value, Query.audio)
@@ -80,8 +87,8 @@ def search(
         query,
         limit=limit,
         filters=f.make_filters(min_duration, max_duration, path, after, before, tag),
-        per_file=not all_segments,
+        per_file=not all_regions,
         by=by.value,
     )
-    f.show(results, as_json)
-    f.use(results, play, copy_to)
+    f.show(results, how)
+    taking.use(results, play, copy_to, whole)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wav2clip.cli import finds as f
+from wav2clip.cli import taking
 from wav2clip.cli.loading import DeviceOption
 
 
@@ -21,22 +22,26 @@ def similar(
     after: f.AfterOption = None,
     before: f.BeforeOption = None,
     tag: f.TagOption = None,
-    all_segments: f.AllSegmentsOption = False,
+    all_regions: f.AllRegionsOption = False,
     play: f.PlayOption = False,
     copy_to: f.CopyOption = None,
+    whole: f.WholeOption = False,
     model: f.ModelOption = None,
     device: DeviceOption = "cpu",
     as_json: f.JsonOption = False,
+    as_csv: f.CsvOption = False,
+    print0: f.NulOption = False,
 ) -> None:
     """List the sounds of the library that are most like a recording.
 
     Example: `wav2clip similar door.wav -n 5`
     """
+    how = f.Format.of(as_json, as_csv, print0)
     results = f.open_library(library, model, device).similar(
         recording,
         limit=limit,
         filters=f.make_filters(min_duration, max_duration, path, after, before, tag),
-        per_file=not all_segments,
+        per_file=not all_regions,
     )
-    f.show(results, as_json)
-    f.use(results, play, copy_to)
+    f.show(results, how)
+    taking.use(results, play, copy_to, whole)

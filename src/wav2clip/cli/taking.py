@@ -1,0 +1,166 @@
+"""Taking what was found: copying it to a folder, and playing it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wav2clip.cli.finds import clock
+
+if TYPE_CHECKING:
+    from wav2clip.library import Result, Results
+
+_EDGE_SECONDS = 0.05
+"""What may be missing at an end of a region that is the whole file."""
+
+
+def use(results: Results, play: bool, copy_to: Path | None, whole: bool) -> None:
+    """Play or copy what was found."""
+    if copy_to is not None:
+        copy(results, copy_to, whole=whole)
+    if play:
+        play_all(results)
+
+
+def copy(results: Iterable[Result], folder: Path, *, whole: bool) -> None:
+    """Copy regions as WAV, or whole files, into a folder, under other names where one is taken."""
+    from wav2clip.cli import console
+    from wav2clip.errors import InputError, Wav2ClipError
+    from wav2clip.files import display
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--copy-to {display(folder)}: {error.strerror or error}") from error
+    files: list[Path] = []
+    parts: list[Result] = []
+    for result in results:
+        if whole or _is_whole(result):
+            files.append(result.path)
+        else:
+            parts.append(result)
+    failures: dict[Path, str] = {}
+    done = 0
+    work: list[tuple[Path, Path, Callable[[Path], object]]] = [
+        *((path, Path(path.name), _copying(path)) for path in dict.fromkeys(files)),
+        *((part.path, part_name(part), _cutting(part)) for part in parts),
+    ]
+    with console.progress_bar("copying", len(work), "files") as advance:
+        for path, name, write in work:
+            try:
+                _write_new(folder, name, write)
+                done += 1
+            except OSError as error:
+                failures[path] = error.strerror or str(error)
+            except Wav2ClipError as error:
+                failures[path] = str(error)
+            advance()
+    what = f"{done} files" if not parts else f"{done} files, {len(parts)} of them regions,"
+    console.err.print(f"copied {what} to {display(folder)}", markup=False, soft_wrap=True)
+    console.report_failures(failures, done)
+
+
+def _is_whole(result: Result) -> bool:
+    return result.start <= _EDGE_SECONDS and result.end >= result.duration - _EDGE_SECONDS
+
+
+def part_name(result: Result) -> Path:
+    """Name of a region: the file's own, and where it begins, such as ``dusk 41m07.5s.wav``."""
+    return Path(f"{result.path.stem} {clock(result.start).replace(':', 'm')}s.wav")
+
+
+def _copying(path: Path) -> Callable[[Path], object]:
+    return lambda target: shutil.copy2(path, target)
+
+
+def _cutting(result: Result) -> Callable[[Path], object]:
+    from wav2clip.audio.excerpt import write_excerpt
+    from wav2clip.audio.io import stream_audio
+
+    def cut(target: Path) -> None:
+        write_excerpt(stream_audio(result.path), result.path, target, result.start, result.end)
+
+    return cut
+
+
+def _write_new(folder: Path, name: Path, write: Callable[[Path], object]) -> None:
+    """Write under the first name that is free; it appears when the file is whole."""
+    import itertools
+
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".wav2clip-")
+    os.close(handle)
+    try:
+        write(Path(temporary))
+        for number in itertools.count(1):
+            free = name if number == 1 else Path(f"{name.stem} ({number}){name.suffix}")
+            try:
+                _take_name(Path(temporary), folder / free)
+                return
+            except FileExistsError:
+                continue
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _take_name(temporary: Path, target: Path) -> None:
+    """Give a file a name that is free.
+
+    Raises:
+        FileExistsError: it is not.
+    """
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # disks such as exFAT have no links
+        target.touch(exist_ok=False)
+        os.replace(temporary, target)
+
+
+PLAYERS = (
+    ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"),
+    ("paplay",),
+    ("aplay", "-q"),
+    ("afplay",),
+)
+"""Programs that play a WAV file, and their options."""
+
+
+def play_all(results: Iterable[Result]) -> None:
+    """Play each region from its best segment on, with the first player that this machine has."""
+    from wav2clip.cli import console
+    from wav2clip.errors import InputError
+    from wav2clip.files import display
+
+    player = next((p for p in PLAYERS if shutil.which(p[0])), None)
+    if player is None:
+        raise InputError(
+            f"--play needs one of {', '.join(p[0] for p in PLAYERS)} on the PATH; install FFmpeg, "
+            "or take the files with --copy-to DIR"
+        )
+    with tempfile.TemporaryDirectory(prefix="wav2clip-") as folder:
+        for place, result in enumerate(results, start=1):
+            label = f"playing {place}: {display(result.path)} from {clock(result.peak)}"
+            console.err.print(label, markup=False, soft_wrap=True)
+            try:
+                subprocess.run([*player, str(_moment_file(result, Path(folder)))], check=False)  # noqa: S603
+            except KeyboardInterrupt:
+                continue
+
+
+def _moment_file(result: Result, folder: Path) -> Path:
+    """What is heard of a region as a WAV file, which every player reads."""
+    import soundfile
+
+    from wav2clip.audio.io import cut_audio
+
+    rate, target = 44_100, folder / "moment.wav"
+    soundfile.write(
+        target, cut_audio(result.path, result.peak, result.end - result.peak, rate), rate
+    )
+    return target
