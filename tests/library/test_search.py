@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from library_sounds import noise
 
 from wav2clip.embedding.embedder import Wav2CLIP
-from wav2clip.errors import InputError
+from wav2clip.errors import AudioError, InputError
 from wav2clip.library import Filters, Library, Query, Results
 from wav2clip.library import library as library_module
 from wav2clip.library.space import centre
@@ -298,7 +298,8 @@ def test_arithmetic(library: Library, sounds: Path, small: Wav2CLIP) -> None:
     query = Query.text("rain") + 0.5 * Query.text("thunder") - Query.audio(sounds / "0.wav")
     texts = centre(small.embed_text(["rain", "thunder"]), means["text"])
     audio = centre(small.embed_file(sounds / "0.wav")[None], small.mean)[0]
-    expected = texts[0] + 0.5 * texts[1] - audio
+    added = texts[0] + 0.5 * texts[1]
+    expected = added - max(added @ audio, 0) * audio
     np.testing.assert_allclose(
         query.vector(small, saved), expected / np.linalg.norm(expected), atol=1e-5
     )
@@ -307,6 +308,60 @@ def test_arithmetic(library: Library, sounds: Path, small: Wav2CLIP) -> None:
     assert len(found) == 5
     with pytest.raises(InputError, match="no direction"):
         library.search(Query.text("rain") - Query.text("rain"))
+
+
+@given(
+    weights=st.lists(st.floats(0.1, 3), min_size=1, max_size=4),
+    taken=st.lists(st.floats(0.1, 1), min_size=1, max_size=3),
+    seed=st.integers(0, 2**16),
+)
+def test_what_is_subtracted_is_projected_out(
+    weights: list[float], taken: list[float], seed: int
+) -> None:
+    """It never turns the query round, and taking away what has nothing in common takes nothing."""
+    rng = np.random.default_rng(seed)
+    vectors = [centre(rng.standard_normal((1, 8)), None)[0] for _ in [*weights, *taken]]
+    plain = Settings("m", "f", 8, "")
+    added = sum((w * Query.embedding(v) for w, v in zip(weights, vectors, strict=False)), Query(()))
+    before = added.vector(None, plain)
+    rest = added
+    for weight, vector in zip(taken, vectors[len(weights) :], strict=True):
+        rest = rest - weight * Query.embedding(vector)
+    after = rest.vector(None, plain)
+    assert float(after @ before) > -1e-6
+    last = vectors[-1]
+    only = (added - Query.embedding(last)).vector(None, plain)
+    assert float(only @ last) <= 1e-4
+    if float(before @ last) <= 0:
+        np.testing.assert_allclose(only, before, atol=1e-6)
+    alone = (-1.0 * Query.embedding(last)).vector(None, plain)
+    np.testing.assert_allclose(alone, -last, atol=1e-6)
+
+
+def test_a_part_of_a_recording(library: Library, sounds: Path, small: Wav2CLIP) -> None:
+    """From its stored segments, or cut from the file; it alone is left out of what it finds."""
+    library.index(sounds)
+    long = sounds / "deep" / "long.wav"
+    rows = {r["start"]: r for r in library.to_arrow().to_pylist() if r["path"] == str(long)}
+    stored = np.array(rows[15]["vector"], np.float32)
+    outside = sounds.parent / "outside.wav"
+    outside.write_bytes(long.read_bytes())
+    for path in (long, outside):
+        query = Query.audio(path, (15.0, 25.0))
+        vector = query.vector(small, library.store.settings)
+        assert float(vector @ stored / np.linalg.norm(stored)) > 0.999
+    found = library.search(Query.audio(long, (15.0, 25.0)), per_file=False, limit=50)
+    assert long in [result.path for result in found]
+    assert all(r.end <= 15 or r.start >= 25 or r.path != long for r in found)
+    assert long not in [r.path for r in library.search(Query.audio(long), limit=50)]
+    between = library.search(Query.audio(long, (16.0, 16.5)), limit=50)
+    assert len(between) == 6
+    assert Query.marked([Query.audio(long)], [Query.text("rain")]).terms[1].weight == -0.1
+    for bad in ((3.0, 3.0), (-1.0, 2.0), (0.0, float("inf"))):
+        with pytest.raises(InputError, match="expected 0 <= start < end"):
+            Query.audio(long, bad)
+    with pytest.raises(AudioError, match="there is no sound from 90"):
+        library.search(Query.audio(outside, (90.0, 91.0)))
 
 
 def test_words_pictures_and_sounds_together(library: Library, sounds: Path, data: Path) -> None:

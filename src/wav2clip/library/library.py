@@ -27,6 +27,7 @@ from wav2clip.library.query import Query, Term, parse
 from wav2clip.library.results import Results
 from wav2clip.library.search import (
     By,
+    Excluded,
     Snapshot,
     Wanted,
     allowed_rows,
@@ -275,8 +276,8 @@ class Library:
         Args:
             query: text as :func:`~.query.parse` reads it (``rain + 0.5*thunder - voices -birds``),
                 a :class:`Query`, or a (dimension,) vector comparable with the library's.
-            audio: a recording, added to the query. Recordings of the query are left out of the
-                results.
+            audio: a recording, added to the query. Recordings of the query, or the parts of them
+                that are meant, are left out of the results.
             image: a picture, added to the query.
             limit: finds wanted, at least 1.
             filters: conditions on the finds.
@@ -321,8 +322,8 @@ class Library:
         audio: str | os.PathLike[str] | None,
         image: str | os.PathLike[str] | None,
         by: By,
-    ) -> tuple[Wanted, set[str]]:
-        """What a query asks for, and the ids of the files that it is made of."""
+    ) -> tuple[Wanted, set[Excluded]]:
+        """What a query asks for, and the recordings that it is made of."""
         settings = self.store.settings
         if query is not None and not isinstance(query, str | Query):
             vector = np.asarray(query, np.float32)
@@ -341,8 +342,11 @@ class Library:
             raise InputError(
                 "words are looked for in names and metadata, and the query holds no phrase"
             )
-        excluded = {file_id(os.path.realpath(path)) for path in whole.recordings}
-        excluded |= {file_id(os.path.abspath(path)) for path in whole.recordings}
+        excluded = {
+            Excluded(file_id(each), *(span or ()))
+            for path, span in whole.recordings
+            for each in (os.path.realpath(path), os.path.abspath(path))
+        }
         meant = {phrase: understand(phrase) for phrase, _ in whole.phrases}
         notes = tuple(f'"{phrase}": {told}' for phrase, told in meant.items() if told)
         stored = Query(tuple(self._stored(_in_english(term, meant)) for term in whole.terms))
@@ -371,11 +375,13 @@ class Library:
             return term
         path = Path(term.value)
         for key in (file_id(os.path.abspath(path)), file_id(os.path.realpath(path))):
-            rows = self.store.read(["vector", "size", "mtime_ns"], f"file = '{key}'")
+            columns = ["vector", "size", "mtime_ns", "start", "end"]
+            rows = self.store.read(columns, f"file = '{key}'")
             if rows.num_rows and _unchanged(
                 path, rows["size"][0].as_py(), rows["mtime_ns"][0].as_py()
             ):
-                vector = vectors_of(rows).astype(np.float32).mean(0)
+                own = rows if term.span is None else _within(rows, *term.span)
+                vector = vectors_of(own).astype(np.float32).mean(0)
                 return dataclasses.replace(term, kind="vector", vector=vector)
         return term
 
@@ -444,6 +450,15 @@ class Library:
     def to_pandas(self) -> Any:
         """:meth:`to_arrow` as a data frame."""
         return self.to_arrow().to_pandas()
+
+
+def _within(rows: pa.Table, start: float, end: float) -> pa.Table:
+    """The segments whose middle lies in a span, or else the nearest one."""
+    middles = (rows["start"].to_numpy() + rows["end"].to_numpy()) / 2
+    inside = np.flatnonzero((middles >= start) & (middles <= end))
+    if not len(inside):
+        inside = np.abs(middles - (start + end) / 2).argmin(keepdims=True)
+    return rows.take(pa.array(inside))
 
 
 def _in_english(term: Term, meant: Mapping[str, Understood | None]) -> Term:

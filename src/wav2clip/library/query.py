@@ -2,7 +2,10 @@
 
 Query.text("rain on a tin roof") + 0.5 * Query.text("thunder") - Query.audio("voices.wav")
 
-What must have been written, or must not, is a condition; :func:`parse` reads both from text.
+What is subtracted is projected out of what was added: of that nothing is left that points towards
+it, but nothing points away from it either, which would lead nowhere. docs/results/arithmetic.md
+compares both. What must have been written, or must not, is a condition; :func:`parse` reads both
+from text.
 """
 
 from __future__ import annotations
@@ -11,17 +14,24 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from wav2clip.audio.io import cut_audio
+from wav2clip.audio.windows import segments
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import AudioError, InputError
 from wav2clip.files import display
 from wav2clip.library.settings import Settings
 from wav2clip.library.space import Vectors, centre, require_direction
 from wav2clip.library.words import Condition
+
+LIKED, DISLIKED = 1.0, 0.1
+"""Weights of the mean of results that were marked as good and as bad."""
 
 _WORD = re.compile(r'-?(?:\w+:)?"[^"]+"(?=\s|$)|\S+')
 
@@ -32,6 +42,8 @@ _EMPTY = "an empty phrase, expected at least one visible character"
 Kind = Literal["text", "image", "audio", "vector"]
 
 Modality = Literal["text", "image", "audio"]
+
+Span = tuple[float, float]
 
 Words = Callable[[str], Vectors]
 
@@ -50,6 +62,7 @@ class Term:
         weight: finite factor; below zero it is subtracted.
         vector: (dimension,) of a vector, comparable with the library's.
         modality: what a vector was made of; that of the other kinds is the kind.
+        span: start and end, in seconds, of the part of a recording that is meant; None for all.
     """
 
     kind: Kind
@@ -57,11 +70,12 @@ class Term:
     weight: float = 1.0
     vector: Vectors | None = field(default=None, compare=False, repr=False)
     modality: Modality = "audio"
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
 class Query:
-    """A weighted sum of terms; each counts as a vector of unit length.
+    """A weighted sum of terms, without what is subtracted; each counts as of unit length.
 
     Attributes:
         terms: what is added and subtracted.
@@ -87,9 +101,22 @@ class Query:
         return cls((Term("image", Path(path)),))
 
     @classmethod
-    def audio(cls, path: str | os.PathLike[str]) -> Query:
-        """Sounds like a recording."""
-        return cls((Term("audio", Path(path)),))
+    def audio(cls, path: str | os.PathLike[str], span: Span | None = None) -> Query:
+        """Sounds like a recording, or like the part of it from one second to another."""
+        if span is not None and not 0 <= span[0] < span[1] < float("inf"):
+            raise InputError(f"got a part from {span[0]} to {span[1]} s, expected 0 <= start < end")
+        return cls((Term("audio", Path(path), span=span),))
+
+    @classmethod
+    def marked(cls, good: Sequence[Query], bad: Sequence[Query] = ()) -> Query:
+        """What results that were marked add to a query: their mean, as much as the query itself.
+
+        Rocchio's relevance feedback (Manning et al. 2008, section 9.1.1); the weights were chosen
+        on other sounds, see docs/results/arithmetic.md: bad results help little.
+        """
+        added = (LIKED / len(good) * query for query in good)
+        taken = (-DISLIKED / len(bad) * query for query in bad)
+        return sum([*added, *taken], cls(()))
 
     @classmethod
     def embedding(
@@ -115,9 +142,9 @@ class Query:
     __rmul__ = __mul__
 
     @property
-    def recordings(self) -> list[Path]:
-        """Recordings that the query is made of."""
-        return [Path(term.value) for term in self.terms if term.kind == "audio"]
+    def recordings(self) -> list[tuple[Path, Span | None]]:
+        """Recordings that the query is made of, and the parts of them."""
+        return [(Path(t.value), t.span) for t in self.terms if t.kind == "audio"]
 
     @property
     def phrases(self) -> tuple[tuple[str, float], ...]:
@@ -127,9 +154,11 @@ class Query:
 
     @property
     def modality(self) -> Modality:
-        """How sure results can be depends on it: text if there is any, else pictures."""
-        kinds = {term.modality if term.kind == "vector" else term.kind for term in self.terms}
-        return "text" if "text" in kinds else "image" if "image" in kinds else "audio"
+        """What most of the query is made of, on which depends how sure its results can be."""
+        shares: dict[Modality, float] = {"audio": 0.0, "image": 0.0, "text": 0.0}
+        for term in self.terms:
+            shares[term.modality if term.kind == "vector" else term.kind] += max(term.weight, 0)
+        return max(shares, key=lambda modality: shares[modality])
 
     @property
     def needs_model(self) -> bool:
@@ -156,12 +185,27 @@ class Query:
         """
         if not self.terms:
             raise InputError("the query is empty: expected a phrase, a picture or a recording")
-        total = np.zeros(settings.dimension)
+        vectors = []
         for term in self.terms:
             if not np.isfinite(term.weight):
                 raise InputError(f"the weight of {term.value} is {term.weight}, expected a number")
-            total += term.weight * _term_vector(term, model, settings, words)
-        return require_direction(total.astype(np.float32), "the query")
+            vector = _term_vector(term, model, settings, words).astype(np.float64)
+            vectors.append((term.weight, vector))
+        return require_direction(_combined(vectors).astype(np.float32), "the query")
+
+
+def _combined(vectors: Sequence[tuple[float, NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """The sum of what has weights above zero, without what the others have in common with it.
+
+    Where nothing is added, it is the sum of what is subtracted: what is least like it is found.
+    """
+    if all(weight <= 0 for weight, _ in vectors):
+        return np.asarray(sum(weight * vector for weight, vector in vectors))
+    total = np.asarray(sum(weight * vector for weight, vector in vectors if weight > 0))
+    for weight, vector in vectors:
+        if weight < 0:
+            total = total + weight * max(float(total @ vector), 0) * vector
+    return total
 
 
 def parse(text: str | Sequence[str]) -> Query | None:
@@ -230,7 +274,7 @@ def _term_vector(
         return require_direction(term.vector, f"{term.value!s}")
     assert model is not None  # who gives none has looked at needs_model
     if term.kind == "audio":
-        return recording_vector(Path(term.value), model, settings)
+        return recording_vector(Path(term.value), model, settings, term.span)
     if term.kind == "text":
         phrase = str(term.value)
         embedding = model.embed_text([phrase]) if words is None else words(phrase)[None]
@@ -240,8 +284,17 @@ def _term_vector(
     return require_direction(centre(embedding, mean)[0], f"{term.value!s}")
 
 
-def recording_vector(path: Path, model: Wav2CLIP, settings: Settings) -> Vectors:
-    """(dimension,) of a recording: the mean of its segments, cut as the library cuts."""
+def recording_vector(
+    path: Path, model: Wav2CLIP, settings: Settings, span: Span | None = None
+) -> Vectors:
+    """(dimension,) of a recording or a part: the mean of its segments, cut as the library cuts."""
+    embed = _segments_of_file if span is None else partial(_segments_of_part, span=span)
+    return require_direction(
+        centre(embed(path, model, settings), model.mean).mean(0), display(path)
+    )
+
+
+def _segments_of_file(path: Path, model: Wav2CLIP, settings: Settings) -> Vectors:
     from wav2clip.embedding.bulk import embed_segments
     from wav2clip.reading.readers import InProcess
 
@@ -254,4 +307,14 @@ def recording_vector(path: Path, model: Wav2CLIP, settings: Settings) -> Vectors
     )
     if result.error is not None:
         raise AudioError(f"{display(path)}: {result.error}")
-    return require_direction(centre(result.embeddings, model.mean).mean(0), display(path))
+    return result.embeddings
+
+
+def _segments_of_part(path: Path, model: Wav2CLIP, settings: Settings, span: Span) -> Vectors:
+    rate, (start, end) = model.sample_rate, span
+    samples = cut_audio(path, start, end - start, rate)
+    if not len(samples):
+        raise AudioError(f"{display(path)}: there is no sound from {start} to {end} s")
+    length = round(settings.segment_seconds * rate)
+    hop = length - round(settings.overlap_seconds * rate)
+    return model.embed_audio([part for _, part in segments([samples], length, hop)], rate)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -384,13 +385,36 @@ def _matching(store: Store, row_ids: NDArray[np.uint64], where: str) -> NDArray[
     return matching
 
 
+class Excluded(NamedTuple):
+    """Segments that are not to be found: those of a file that lie in a span, or all of them."""
+
+    file: str
+    start: float = -math.inf
+    end: float = math.inf
+
+    def sql(self) -> str:
+        """The condition that segments meet which may be found."""
+        own = f"file = '{self.file}'"
+        if self.end < math.inf:
+            own += f" AND start < {self.end!r} AND end > {self.start!r}"
+        return f"NOT ({own})"
+
+    def among(self, rows: pa.Table) -> NDArray[np.bool_]:
+        """(rows,) which of them are meant."""
+        own: NDArray[np.bool_] = pc.equal(rows["file"], self.file).to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(own).tolist():
+            start, end = rows["start"][row].as_py(), rows["end"][row].as_py()
+            own[row] = start < self.end and end > self.start
+        return own
+
+
 def allowed_rows(
-    snapshot: Snapshot, where: str | None, excluded: Collection[str]
+    snapshot: Snapshot, where: str | None, excluded: Collection[Excluded]
 ) -> NDArray[np.bool_] | None:
-    """Which rows of a snapshot meet an SQL condition and are of no excluded file; None for all."""
+    """Which rows of a snapshot meet an SQL condition and are not excluded; None for all."""
     allowed = snapshot.matching(where) if where else None
-    if excluded:
-        others = ~pc.is_in(snapshot.rows["file"], pa.array(list(excluded), pa.string())).to_numpy()
+    for each in excluded:
+        others = ~each.among(snapshot.rows)
         allowed = others if allowed is None else allowed & others
     return allowed
 
@@ -400,7 +424,7 @@ def search_index(
     wanted: Wanted,
     limit: int,
     where: str | None,
-    excluded: Collection[str],
+    excluded: Collection[Excluded],
     per_file: bool,
     background: Background | None,
 ) -> Results:
@@ -410,9 +434,7 @@ def search_index(
     added since it was last brought up to date is compared row by row, by LanceDB.
     """
     known = background or Background.measure(np.zeros((0, len(wanted.vector))))
-    conditions = [where] if where else []
-    if excluded:
-        conditions.append(f"NOT {is_one_of('file', excluded)}")
+    conditions = [*([where] if where else []), *(each.sql() for each in excluded)]
     count = limit * _CANDIDATES
     while True:
         search = store.segments.search(wanted.vector, vector_column_name="vector").limit(count)
