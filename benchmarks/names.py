@@ -27,8 +27,8 @@ from rich.progress import track
 
 from machine import machine, versions
 from wav2clip import Wav2CLIP, load
+from wav2clip.library.space import centre
 from wav2clip.library.words import Names, stems_of
-from wav2clip.models.space import unit
 from wav2clip.pretrain.shards import Sample, iterate, read_manifest
 
 ROOT = Path(__file__).parents[1]
@@ -67,15 +67,19 @@ def read_phrases(labels: Sequence[str]) -> list[tuple[str, list[int]]]:
     ]
 
 
-def cosines(model: Wav2CLIP, samples: Sequence[Sample], phrases: Sequence[str]) -> Scores:
-    """(phrases, clips) as a library compares them."""
+def embedded(model: Wav2CLIP, samples: Sequence[Sample]) -> Scores:
+    """(clips, dimension) as a library keeps them."""
     rows = [
         model.embed_audio(sample.audio / np.float32(32768), sample.sample_rate)
         for sample in track(samples, "embedding")
     ]
-    sounds = unit(unit(np.stack(rows)) - model.mean)
-    words = unit(unit(model.embed_text(list(phrases))) - model.towers.means["text"])
-    return words @ sounds.T
+    return centre(np.stack(rows), model.mean)
+
+
+def cosines(model: Wav2CLIP, samples: Sequence[Sample], phrases: Sequence[str]) -> Scores:
+    """(phrases, clips) as a library compares them."""
+    words = centre(model.embed_text(list(phrases)), model.towers.means["text"])
+    return words @ embedded(model, samples).T
 
 
 def precision(scores: Scores, relevant: NDArray[np.bool_]) -> float:
