@@ -185,3 +185,31 @@ def test_waveforms(client: TestClient, dog: dict[str, Any], aiff: dict[str, Any]
     assert len(client.get(dog["waveform"]).json()["peaks"]) == 300
     for points in (0, 2_001, "all"):
         assert client.get(dog["waveform"], params={"points": points}).status_code == 422
+
+
+def test_a_part_as_a_file(client: TestClient, aiff: dict[str, Any], dog: dict[str, Any]) -> None:
+    whole, rate = soundfile.read(aiff["path"], dtype="int16")
+    sent = client.get(f"/api/files/{aiff['id']}/excerpt", params={"start": 7.5, "end": 17.25})
+    assert (sent.status_code, sent.headers["content-type"]) == (200, "audio/wav")
+    name = "long%20%5Btake%201%5D%200m07.5s.wav"
+    assert sent.headers["content-disposition"] == f"attachment; filename*=UTF-8''{name}"
+    part, same = soundfile.read(io.BytesIO(sent.content), dtype="int16")
+    assert same == rate
+    np.testing.assert_array_equal(part, whole[round(7.5 * rate) : round(17.25 * rate)])
+    found = client.get(dog["excerpt"])
+    assert found.status_code == 200, found.text
+    assert len(soundfile.read(io.BytesIO(found.content))[0]) == pytest.approx(
+        (dog["end"] - dog["start"]) * 44_100, abs=50
+    )
+    faded = {"start": 0, "end": 1, "fade": 0.5, "bits": 24}
+    sent = client.get(f"/api/files/{aiff['id']}/excerpt", params=faded)
+    assert soundfile.info(io.BytesIO(sent.content)).subtype == "PCM_24"
+    for bad in (
+        {"start": 2, "end": 1},
+        {"start": 90, "end": 91},
+        {"start": 0, "end": 1, "bits": 9},
+    ):
+        answer = client.get(f"/api/files/{aiff['id']}/excerpt", params=bad)
+        assert answer.status_code == 422, answer.text
+        assert str(Path(aiff["path"]).parent) not in answer.text
+    assert client.get(f"/api/files/{'0' * 32}/excerpt?start=0&end=1").status_code == 404

@@ -61,10 +61,38 @@ def test_what_is_like_a_recording(client: TestClient, library: Library) -> None:
     best = ask(client, q="a dog", limit=1)[0]
     path = Path(best["path"])
     assert rows(ask(client, like=best["id"])) == expected(library.similar(path, limit=20))
-    mixed = Query.text("rain") + Query.audio(path)
+    mixed = Query.text("rain") + Query.marked([Query.audio(path)])
     found = client.get("/api/search", params={"q": "rain", "like": best["id"]}).json()
     assert rows(found["hits"]) == expected(library.search(mixed, limit=20))
     assert found["query"] == f"rain + [{path.name}]"
+
+
+def test_what_is_like_a_part_and_unlike_another(client: TestClient, library: Library) -> None:
+    hits = {hit["name"]: hit for hit in ask(client, q="a dog")}
+    long, bad = hits["long [take 1].aiff"], min(hits.values(), key=lambda hit: hit["score"])
+    path = Path(long["path"])
+    part = Query.audio(path, (10.0, 20.0))
+    found = ask(client, like=f"{long['id']}@10-20", all_segments=True)
+    assert rows(found) == expected(library.search(part, limit=20, per_file=False))
+    assert any(hit["id"] == long["id"] for hit in found), "its other parts"
+    parameters = {"q": "rain", "like": f"{long['id']}@10-20", "unlike": bad["id"]}
+    answer = client.get("/api/search", params=parameters).json()
+    marked = Query.marked([part], [Query.audio(Path(bad["path"]))])
+    assert rows(answer["hits"]) == expected(library.search(Query.text("rain") + marked))
+    names = [hit["name"] for hit in answer["hits"]]
+    assert long["name"] in names and bad["name"] not in names
+    told = f"rain + [{path.name} 10-20 s] - 0.1*[{bad['name']}]"
+    assert answer["query"] == told
+
+
+def test_how_sure_a_find_is(client: TestClient) -> None:
+    answer = client.get("/api/search", params={"q": "dog barking"}).json()
+    sure = [hit["confidence"] for hit in answer["hits"]]
+    assert answer["likely"] and sure == sorted(sure, reverse=True)
+    assert sure[0] > 0.5, "three files are dogs"
+    unknown = client.get("/api/search", params={"q": "xqzvkw", "by": "sound"}).json()
+    assert not unknown["likely"] and len(unknown["hits"]) == 7
+    assert all(hit["start"] <= hit["peak"] < hit["end"] for hit in answer["hits"])
 
 
 def test_what_is_like_an_uploaded_sound(client: TestClient, library: Library, data: Path) -> None:
@@ -149,6 +177,8 @@ def test_the_library(client: TestClient, library: Library, recordings: Path) -> 
         ({"q": "dog", "tag": "' OR 1=1 --"}, 200),
         ({"like": "0" * 32}, 404),
         ({"like": "../../etc/passwd"}, 422),
+        ({"like": "0" * 32 + "@7"}, 422),
+        ({"unlike": "0" * 32 + "@1-2", "q": "dog"}, 404),
         ({"upload": "f" * 32}, 404),
     ],
 )

@@ -58,6 +58,12 @@ _BITS_OF = {"pcm_s8": 16, "pcm_u8": 16, "pcm_16": 16, "pcm_24": 24, "alac": 24}
 """Bits that hold all of a codec's samples; 24 for what is rounded anyway, 32 for floats."""
 
 
+def excerpt_name(source: str | os.PathLike[str], start: float) -> Path:
+    """The recording's own name, and where the part begins, such as ``dusk 41m07.5s.wav``."""
+    minutes, seconds = divmod(round(start, 1), 60)
+    return Path(f"{Path(source).stem} {int(minutes)}m{seconds:04.1f}s.wav")
+
+
 def depth_of(codec: str) -> int:
     """16, 24 or 32 bits: what keeps all that a codec gives, as far as float32 does."""
     codec = codec.lower()

@@ -29,6 +29,7 @@ def use(results: Results, play: bool, copy_to: Path | None, whole: bool) -> None
 
 def copy(results: Iterable[Result], folder: Path, *, whole: bool) -> None:
     """Copy regions as WAV, or whole files, into a folder, under other names where one is taken."""
+    from wav2clip.audio.excerpt import excerpt_name
     from wav2clip.cli import console
     from wav2clip.errors import InputError, Wav2ClipError
     from wav2clip.files import display
@@ -48,7 +49,7 @@ def copy(results: Iterable[Result], folder: Path, *, whole: bool) -> None:
     done = 0
     work: list[tuple[Path, Path, Callable[[Path], object]]] = [
         *((path, Path(path.name), _copying(path)) for path in dict.fromkeys(files)),
-        *((part.path, part_name(part), _cutting(part)) for part in parts),
+        *((part.path, excerpt_name(part.path, part.start), _cutting(part)) for part in parts),
     ]
     with console.progress_bar("copying", len(work), "files") as advance:
         for path, name, write in work:
@@ -67,11 +68,6 @@ def copy(results: Iterable[Result], folder: Path, *, whole: bool) -> None:
 
 def _is_whole(result: Result) -> bool:
     return result.start <= _EDGE_SECONDS and result.end >= result.duration - _EDGE_SECONDS
-
-
-def part_name(result: Result) -> Path:
-    """Name of a region: the file's own, and where it begins, such as ``dusk 41m07.5s.wav``."""
-    return Path(f"{result.path.stem} {clock(result.start).replace(':', 'm')}s.wav")
 
 
 def _copying(path: Path) -> Callable[[Path], object]:

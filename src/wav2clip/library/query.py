@@ -63,6 +63,7 @@ class Term:
         vector: (dimension,) of a vector, comparable with the library's.
         modality: what a vector was made of; that of the other kinds is the kind.
         span: start and end, in seconds, of the part of a recording that is meant; None for all.
+        listed: whether a recording may be found itself.
     """
 
     kind: Kind
@@ -71,6 +72,7 @@ class Term:
     vector: Vectors | None = field(default=None, compare=False, repr=False)
     modality: Modality = "audio"
     span: Span | None = None
+    listed: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,15 @@ class Query:
     @classmethod
     def marked(cls, good: Sequence[Query], bad: Sequence[Query] = ()) -> Query:
         """What results that were marked add to a query: their mean, as much as the query itself.
+        Those that are good go on being found, those that are bad do not.
 
         Rocchio's relevance feedback (Manning et al. 2008, section 9.1.1); the weights were chosen
         on other sounds, see docs/results/arithmetic.md: bad results help little.
         """
+        good = [
+            replace(query, terms=tuple(replace(term, listed=True) for term in query.terms))
+            for query in good
+        ]
         added = (LIKED / len(good) * query for query in good)
         taken = (-DISLIKED / len(bad) * query for query in bad)
         return sum([*added, *taken], cls(()))
@@ -143,8 +150,8 @@ class Query:
 
     @property
     def recordings(self) -> list[tuple[Path, Span | None]]:
-        """Recordings that the query is made of, and the parts of them."""
-        return [(Path(t.value), t.span) for t in self.terms if t.kind == "audio"]
+        """Recordings that the query is made of, and the parts of them, that are not to be found."""
+        return [(Path(t.value), t.span) for t in self.terms if t.kind == "audio" and not t.listed]
 
     @property
     def phrases(self) -> tuple[tuple[str, float], ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image
 
+from wav2clip.audio.io import cut_audio
 from wav2clip.errors import GenerationError
 from wav2clip.library import Library
 from wav2clip.web.catalogue import Catalogue
@@ -18,8 +20,12 @@ from wav2clip.web.uploads import Kept
 
 if TYPE_CHECKING:
     from wav2clip.generation.canvas import Pixels
+    from wav2clip.generation.prompts import Prompt, Prompter
 
 _SNAPSHOT_SECONDS = 1.0
+
+_LONGEST_PART = 600.0
+"""Seconds of a part that are listened to: it is held in memory as a whole."""
 
 
 def painting(
@@ -53,7 +59,7 @@ def painting(
         prompter = Prompter(library.model)
         if kept is None:
             with catalogue.open(catalogue.listing().file(request.id or "")) as opened:
-                prompt = prompter.sound(opened)
+                prompt = _part(prompter, library, request, opened)
         else:
             assert kept.embedding is not None  # the route has looked
             prompt = prompter.embedding(kept.embedding)
@@ -74,6 +80,20 @@ def painting(
         return f"/api/jobs/{job.id}/picture"
 
     return work
+
+
+def _part(
+    prompter: Prompter, library: Library, request: GenerateRequest, opened: BinaryIO
+) -> Prompt:
+    """A recording, or the part of it that is meant."""
+    if request.end is None and not request.start:
+        return prompter.sound(opened)
+    seconds = (math.inf if request.end is None else request.end) - request.start
+    rate = library.model.sample_rate
+    samples = cut_audio(opened, request.start, min(seconds, _LONGEST_PART), rate)
+    if not len(samples):
+        raise GenerationError(f"there is no sound from {request.start} s on")
+    return prompter.embedding(library.model.embed_audio(samples, rate))
 
 
 def _png(pixels: Pixels) -> bytes:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
+from wav2clip.audio.excerpt import excerpt_name
 from wav2clip.files import display
 from wav2clip.web.media import PLAYABLE, Body, FileBody, WavBody, media_response
 from wav2clip.web.problems import responses
@@ -17,6 +18,7 @@ from wav2clip.web.service import Held
 
 router = APIRouter(prefix="/api/files", tags=["recordings"])
 
+_Seconds = Annotated[float, Query(ge=0, le=1e7, allow_inf_nan=False)]
 FileId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
@@ -80,6 +82,39 @@ def audio(
         raise
 
 
+@router.get(
+    "/{id}/excerpt",
+    response_class=Response,
+    responses={
+        200: {"content": {"audio/wav": {}}},
+        206: {"description": "The range that was asked for"},
+        304: {"description": "Not changed"},
+        **responses(404, 415, 416),
+    },
+)
+def excerpt(
+    service: Held,
+    request: Request,
+    id: FileId,
+    start: _Seconds,
+    end: _Seconds,
+    fade: Annotated[float, Query(ge=0, le=60, description="Seconds, at both ends.")] = 0,
+    bits: Annotated[
+        int | None,
+        Query(ge=16, le=32, description="16, 24 or 32 (float); by default what the recording has."),
+    ] = None,
+) -> Response:
+    """A part of the recording as WAV at its own rate, with what its chunks say of it."""
+    file = service.catalogue.listing().file(id)
+    body = service.excerpt(file, start, end, fade, bits)
+    name = excerpt_name(file.path, start)
+    try:
+        return media_response(body, request.headers, file.mtime_ns, service.streams, name)
+    except BaseException:
+        body.close()
+        raise
+
+
 @router.get("/{id}/waveform", responses=responses(404, 415))
 def waveform(
     service: Held,
@@ -100,3 +135,8 @@ def addresses(id: str, suffix: str) -> dict[str, str]:
         "waveform": f"{base}/waveform",
         "download": f"{base}/audio?download=true",
     }
+
+
+def excerpt_address(id: str, start: float, end: float) -> str:
+    """Where a part of a recording is."""
+    return f"/api/files/{id}/excerpt?start={start}&end={end}"

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter
 from fastapi import Query as Parameter
+from pydantic import StringConstraints
 
+from wav2clip.audio.excerpt import excerpt_name
 from wav2clip.files import display, is_mute
 from wav2clip.library import Library, Query, Result
 from wav2clip.library.languages import understand
-from wav2clip.library.query import Term, parse
+from wav2clip.library.query import Modality, Term, parse
 from wav2clip.library.search import By
 from wav2clip.web.catalogue import Listing
 from wav2clip.web.problems import Refusal, responses
-from wav2clip.web.routes_files import addresses
+from wav2clip.web.routes_files import addresses, excerpt_address
 from wav2clip.web.schemas import Found, Hit, LibraryInfo, TagCount
 from wav2clip.web.service import Held, Service
 
@@ -28,6 +32,8 @@ _JUST_SEEN = 0.05
 
 _Id = Annotated[str | None, Parameter(pattern="^[0-9a-f]{32}$")]
 _Seconds = Annotated[float | None, Parameter(ge=0, le=1e7, allow_inf_nan=False)]
+_PART = re.compile(r"([0-9a-f]{32})(?:@(\d{1,7}(?:\.\d{1,6})?)-(\d{1,7}(?:\.\d{1,6})?))?")
+_Part = Annotated[str, StringConstraints(pattern=f"^{_PART.pattern}$")]
 _Words = Annotated[
     str | None,
     Parameter(
@@ -68,7 +74,17 @@ def _failed(library: Library) -> int:
 def search(
     service: Held,
     q: _Words = None,
-    like: Annotated[_Id, Parameter(description="A recording of the library.")] = None,
+    like: Annotated[
+        list[_Part] | None,
+        Parameter(
+            max_length=20,
+            description="Recordings of the library, or parts of them from one second to another "
+            "(`ID@12.5-20`), that what is wanted is like.",
+        ),
+    ] = None,
+    unlike: Annotated[
+        list[_Part] | None, Parameter(max_length=20, description="The same, that it is not like.")
+    ] = None,
     upload: Annotated[_Id, Parameter(description="An upload.")] = None,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 20,
     min_duration: _Seconds = None,
@@ -80,7 +96,7 @@ def search(
         list[str] | None, Parameter(max_length=20, description="Segments that have all of these.")
     ] = None,
     all_segments: Annotated[
-        bool, Parameter(description="Every moment of a file, not its best moment alone.")
+        bool, Parameter(description="Every region of a file, not its best one alone.")
     ] = False,
     by: Annotated[
         By,
@@ -92,7 +108,9 @@ def search(
     """Find sounds by a phrase, a recording, an upload, or their sum: the same as
     `wav2clip search`."""
     started = time.perf_counter()
-    query, spoken = _query(service, q, like, upload)
+    marks = [_part(service, each) for each in like or []]
+    refused = [_part(service, each) for each in unlike or []]
+    query, spoken = _query(service, q, marks, refused, upload)
     listing = service.catalogue.listing()
     results = service.library.search(
         query,
@@ -108,21 +126,38 @@ def search(
     unread = [phrase for phrase in phrases if understand(phrase) is None]
     warnings = service.library.model.towers.unreadable(unread) if unread else []
     warnings = [*results.notes, *warnings]
-    return Found(seconds_taken=taken, query=spoken, warnings=warnings, hits=hits)
+    return Found(
+        seconds_taken=taken, query=spoken, warnings=warnings, likely=results.likely, hits=hits
+    )
+
+
+def _part(service: Service, given: str) -> Query:
+    """A recording of the library, or a part of it."""
+    match = _PART.fullmatch(given)
+    assert match is not None  # the route has looked
+    path = service.catalogue.listing().file(match[1]).path
+    return Query.audio(path, (float(match[2]), float(match[3])) if match[2] else None)
 
 
 def _query(
-    service: Service, q: str | None, like: str | None, upload: str | None
+    service: Service,
+    q: str | None,
+    marks: Sequence[Query],
+    refused: Sequence[Query],
+    upload: str | None,
 ) -> tuple[Query, str]:
     """The query, and how it was understood."""
     whole = Query(())
     if q is not None:
         whole += parse(q) or Query(())
-    if like is not None:
-        whole += Query.audio(service.catalogue.listing().file(like).path)
     if upload is not None:
         kept = service.uploads.get(upload)
-        whole += Query.embedding(kept.vector, kept.name)
+        modality: Modality = "image" if kept.embedding is None else "audio"
+        whole += Query.embedding(kept.vector, kept.name, modality)
+    if whole.terms:
+        whole += Query.marked(marks, refused)
+    else:  # more like these: none of them is what is looked for
+        whole += sum(marks, Query(())) + Query.marked([], refused)
     if not whole.terms and not whole.conditions:
         raise Refusal(422, "nothing to search for", "one of q, like and upload")
     spoken = [_spoken(place, term) for place, term in enumerate(whole.terms)]
@@ -131,24 +166,30 @@ def _query(
 
 def _spoken(place: int, term: Term) -> str:
     sign = "-" if term.weight < 0 else "+" if place else ""
-    factor = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}*"
-    value = term.value if term.kind == "text" else f"[{display(Path(term.value).name)}]"
+    factor = "" if abs(term.weight) == 1 else f"{abs(term.weight):.3g}*"
+    part = "" if term.span is None else " {:g}-{:g} s".format(*term.span)
+    value = term.value if term.kind == "text" else f"[{display(Path(term.value).name)}{part}]"
     return f"{sign} {factor}{value}".strip()
 
 
 def _hit(service: Service, listing: Listing, result: Result) -> Hit:
     id = service.catalogue.id_of(result)
+    times = (round(result.start, 3), round(result.end, 3))
     return Hit(
         id=id,
         name=display(result.path.name),
         path=display(result.path),
         folder=listing.folder_of(result.path),
         duration=round(result.duration, 3),
-        start=round(result.start, 3),
-        end=round(result.end, 3),
+        start=times[0],
+        end=times[1],
+        peak=round(result.peak, 3),
+        confidence=round(result.confidence, 4),
         score=round(result.score, 6),
         similarity=round(result.similarity, 6),
         words=list(result.words),
         tags=list(result.tags),
+        excerpt=excerpt_address(id, *times),
+        excerpt_name=display(excerpt_name(result.path, result.start)),
         **addresses(id, result.path.suffix),
     )

@@ -75,21 +75,26 @@ class FileInfo(BaseModel):
 
 
 class Hit(BaseModel):
-    """A find: a recording and its best moment."""
+    """A find: a region of a recording."""
 
     id: Id
     name: str
     path: str = Field(description="As the library stores it.")
     folder: str
     duration: float
-    start: float = Field(description="Of the best moment.")
+    start: float = Field(description="Of the region.")
     end: float
+    peak: float = Field(description="Where the segment begins that fits best.")
+    confidence: Share = Field(description="Probability that what was asked for is heard in it.")
     score: float = Field(
-        ge=-1.2, le=1.2, description="The similarity, and what words in the path add to it."
+        description="What finds are sorted by: what the similarity is worth in a file of so many "
+        "segments, and what words in the path and metadata add to it."
     )
     similarity: float = Field(ge=-1.0001, le=1.0001, description="Cosine with the query.")
     words: list[str] = Field(description="Words of the query that the path holds in some form.")
-    tags: list[str] = Field(description="Of that moment.")
+    tags: list[str] = Field(description="Of the best segment.")
+    excerpt: str = Field(description="URL of the region as a WAV file, as an attachment.")
+    excerpt_name: str = Field(description="What to call it.")
     audio: str = Field(description="URL that a browser can play, whatever the file is.")
     waveform: str = Field(description="URL of the waveform.")
     download: str = Field(description="URL of the file itself, as an attachment.")
@@ -101,6 +106,7 @@ class Found(BaseModel):
     seconds_taken: float
     query: str = Field(description="The query as it was understood.")
     warnings: list[str] = Field(description="Words that mean nothing to the text tower.")
+    likely: bool = Field(description="Whether one of the hits at least may be what was asked for.")
     hits: list[Hit] = Field(description="Best first.")
 
 
@@ -189,6 +195,8 @@ class GenerateRequest(Given):
     """A picture from a sound of the library or from an uploaded one; give one of the two."""
 
     id: Id | None = None
+    start: float = Field(0, ge=0, le=1e7, description="Of the part of `id` that is meant, seconds.")
+    end: float | None = Field(None, gt=0, le=1e7, description="The end of the recording if absent.")
     upload: Id | None = None
     steps: int = Field(200, ge=1, le=1000)
     size: int = Field(256, ge=64, le=768, description="Pixels; the picture is square.")

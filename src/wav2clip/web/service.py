@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
+from pathlib import Path
 from threading import Lock
 from typing import Annotated
 
@@ -12,7 +14,8 @@ from cachetools import LRUCache
 from fastapi import Depends, Request
 from numpy.typing import NDArray
 
-from wav2clip.errors import AudioError
+from wav2clip.audio.excerpt import write_excerpt
+from wav2clip.errors import AudioError, InputError
 from wav2clip.files import display
 from wav2clip.library import Library
 from wav2clip.reading.readers import Readers
@@ -20,6 +23,7 @@ from wav2clip.web.catalogue import Catalogue, File
 from wav2clip.web.gates import Gate
 from wav2clip.web.jobs import Jobs
 from wav2clip.web.maps import Maps
+from wav2clip.web.media import FileBody
 from wav2clip.web.problems import Refusal
 from wav2clip.web.settings import Settings
 from wav2clip.web.uploads import Uploads
@@ -99,6 +103,27 @@ class Service:
         with self._waveforms_lock:
             self._waveforms[key] = rounded
         return rounded
+
+    def excerpt(
+        self, file: File, start: float, end: float, fade: float, bits: int | None
+    ) -> FileBody:
+        """A part of a recording as WAV, written to a file that is gone when it was sent."""
+        with (
+            self.heavy.place(),
+            self.catalogue.open(file) as opened,
+            tempfile.TemporaryDirectory(prefix="wav2clip-") as folder,
+        ):
+            target = Path(folder, "excerpt.wav")
+            same = os.fstat(opened.fileno())
+            try:
+                stream = self.readers.stream_audio(file.path, raw=True, same=same)
+                write_excerpt(stream, file.path, target, start, end, fade_seconds=fade, bits=bits)
+            except AudioError as error:  # where it lies is not for clients
+                reason = str(error).removeprefix(f"{display(file.path)}: ")
+                raise Refusal(415, reason) from error
+            except InputError as error:
+                raise Refusal(422, str(error).removeprefix(f"{display(file.path)}: ")) from error
+            return FileBody(target.open("rb"), "audio/wav")
 
     def _peaks(self, file: File, points: int) -> NDArray[np.float32]:
         with self.catalogue.open(file) as opened:

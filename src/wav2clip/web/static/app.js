@@ -11,7 +11,7 @@ import { clear, notice } from "./notices.js";
 import { connectBar, player } from "./player.js";
 import { record } from "./recorder.js";
 import { connectResults, select, showResults, sounds } from "./results.js";
-import { filtered, go, href, onState, read, searchQuery, searches, unfiltered } from "./state.js";
+import { filtered, go, href, nothing as nowhere, onState, partOf, read, searchQuery, searches, unfiltered } from "./state.js";
 import { showSources } from "./sources.js";
 import { connectSources, upload, uploadOf } from "./uploads.js";
 import { showWelcome } from "./welcome.js";
@@ -55,11 +55,15 @@ async function refreshLibrary() {
   const generate = library.can_generate;
   connectOnce({
     results: {
-      like: (sound) => go({ q: "", upload: "", like: sound.id }),
-      generate: generate ? (sound) => openGenerate(sound.name, { id: sound.id }) : undefined,
+      like: (sound) => go({ ...nowhere, like: [partOf(sound)] }),
+      mark,
+      marked,
+      generate: generate
+        ? ({ name, id, start, end }) => openGenerate(name, { id, start, end })
+        : undefined,
     },
     heard: {
-      search: (words) => go({ q: words, upload: "", like: "" }),
+      search: (words) => go({ ...nowhere, q: words }),
       relabel: (file, words) => search(file, words),
       generate: generate ? (known) => openGenerate(known.name, { upload: known.id }) : undefined,
     },
@@ -70,6 +74,25 @@ async function refreshLibrary() {
   forgetMap();
   found = null;
   render(read(), {});
+}
+
+/** Whether a find is marked as right (true) or wrong (false); null for neither. */
+function marked(sound) {
+  const state = read();
+  const part = partOf(sound);
+  return state.like.includes(part) ? true : state.unlike.includes(part) ? false : null;
+}
+
+/** Mark a find, or take the mark back: what is right is added to the query, what is wrong left out. */
+function mark(sound, good) {
+  const part = partOf(sound);
+  const state = read();
+  const again = marked(sound) === good;
+  const without = (list) => list.filter((each) => each !== part);
+  go({
+    like: good && !again ? [...without(state.like), part] : without(state.like),
+    unlike: !good && !again ? [...without(state.unlike), part] : without(state.unlike),
+  });
 }
 
 let connected = false;
@@ -105,7 +128,7 @@ function render(state, { live = false, again = false }) {
 }
 
 function title(state, view) {
-  const what = state.q || (state.like && "more like this") || (state.upload && uploadOf(state.upload)?.name);
+  const what = state.q || (state.like.length && "more like this") || (state.upload && uploadOf(state.upload)?.name);
   return [what, view === "list" ? "" : view, "wav2clip"].filter(Boolean).join(" · ");
 }
 
@@ -153,7 +176,7 @@ function fail(state, error) {
   byId("found").hidden = true;
   showResults([]);
   light([]);
-  const gone = error.status === 404 && (state.upload || state.like);
+  const gone = error.status === 404 && (state.upload || state.like.length);
   if (gone && state.upload) error.action ??= "Drop the picture or the sound again.";
   notice("search", error, { retry: gone ? undefined : () => find(read(), { again: true }) });
 }
@@ -170,7 +193,10 @@ function present(state) {
     element("span", { class: "fine" }, `${Math.max(1, Math.round(taken * 1000))} ms`),
   ] : nothing(state)));
   byId("more").hidden = visible.length >= hits.length && (hits.length < found.limit || found.limit >= MOST);
-  announce(hits.length ? `${amount(visible.length, "sound")} found` : "Nothing found");
+  const unlikely = hits.length > 0 && !found.likely;
+  byId("unlikely").hidden = !unlikely;
+  const heard = hits.length ? `${amount(visible.length, "sound")} found` : "Nothing found";
+  announce(unlikely ? `${heard}, none of them likely` : heard);
 }
 
 function nothing(state) {
@@ -193,7 +219,7 @@ async function search(file, labels = "") {
   try {
     const known = await upload(file, { labels });
     const { view } = read();
-    go({ q: "", like: "", upload: known.id, view: view === "library" ? "list" : view });
+    go({ ...nowhere, upload: known.id, view: view === "library" ? "list" : view });
   } catch (error) {
     const passing = error.status === 429 || error.status === 0;
     notice("upload", error, { about: file.name, retry: passing ? () => search(file, labels) : undefined });
@@ -244,7 +270,7 @@ function connectKeys() {
     const link = event.target.closest("a[data-view], a[data-go]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    go(link.dataset.go ? { q: "", like: "", upload: "", view: "list", ...unfiltered } : { view: link.dataset.view });
+    go(link.dataset.go ? { ...nowhere, view: "list", ...unfiltered } : { view: link.dataset.view });
   });
   document.addEventListener("keydown", (event) => {
     const busyElsewhere = event.target.closest("input, textarea, select, button, a, [role=slider], dialog, canvas");

@@ -6,7 +6,7 @@ import { Waveform } from "./waveform.js";
 
 /**
  * Plays one sound at a time. A sound has `id`, `name`, `audio` (address), `duration`, `start`,
- * `end` (seconds of the best moment). Events: `change` (another sound, or playing or not),
+ * `end` (seconds of the region that was found) and may have `peak` (its best moment). Events: `change` (another sound, or playing or not),
  * `time`, `failed` (detail: an error).
  */
 class Player extends EventTarget {
@@ -49,7 +49,7 @@ class Player extends EventTarget {
   }
 
   /** Play from `at` seconds, by default from the best moment. */
-  play(sound, at = sound.start) {
+  play(sound, at = sound.peak ?? sound.start) {
     this.sound = sound;
     this.#begin = at;
     const address = new URL(sound.audio, document.baseURI).href;

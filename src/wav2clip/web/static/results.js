@@ -12,7 +12,10 @@ let current = -1;
 let timer = 0;
 let actions = {};
 
-/** `like(sound)` and `generate(sound)`, or undefined where generation is not installed. */
+/**
+ * `like(sound)`, `mark(sound, good)`, `marked(sound)` (true, false or null), and `generate(sound)`,
+ * or undefined where generation is not installed.
+ */
 export function connectResults(given) {
   actions = given;
   list.addEventListener("keydown", onKey);
@@ -28,11 +31,9 @@ export const sounds = () => rows.map((row) => row.sound);
 export function showResults(hits) {
   const focused = list.contains(document.activeElement) ? rows[current]?.sound : null;
   const known = new Map(rows.map((row) => [keyOf(row.sound), row]));
-  const best = Math.max(...hits.map((hit) => hit.score), 0.001);
   rows = hits.map((hit) => {
     const old = known.get(keyOf(hit));
-    if (old && old.sound.score === hit.score && old.best === best) return old;
-    return makeRow(hit, best);
+    return old && old.sound.score === hit.score ? old : makeRow(hit);
   });
   list.replaceChildren(...rows.map((row) => row.item));
   current = rows.length ? 0 : -1;
@@ -44,18 +45,23 @@ export function showResults(hits) {
 }
 
 const keyOf = (sound) => `${sound.id} ${sound.start}`;
+const percent = (share) => `${Math.round(share * 100)} %`;
 
-function makeRow(sound, best) {
+/** Whether a find is all of its recording. */
+const isWhole = (sound) => sound.start < 0.05 && sound.end > sound.duration - 0.05;
+
+function makeRow(sound) {
   const wave = element("canvas", { class: "wave", "aria-hidden": "true" });
   const play = element("button", { type: "button", class: "play" });
   const described = `about-${keyOf(sound).replace(" ", "-")}`;
   play.setAttribute("aria-describedby", described);
-  const row = { sound, best, play, playing: false, wave: null };
-  const moment = `${clock(sound.start)} to ${clock(sound.end)}`;
-  const score = element("div", { class: "score", title: `Similarity ${sound.similarity.toFixed(3)}${sound.words.length ? `, and in its name: ${sound.words.join(", ")}` : ""}; the bar is relative to the best find` },
+  const row = { sound, play, playing: false, wave: null };
+  const region = isWhole(sound) ? "All of it" : `${clock(sound.start)} to ${clock(sound.end)} of ${clock(sound.duration)}`;
+  const named = sound.words.length ? `, and in its name: ${sound.words.join(", ")}` : "";
+  const score = element("div", { class: "score", title: `How surely it is heard; cosine ${sound.similarity.toFixed(3)}, score ${sound.score.toFixed(3)}${named}` },
     element("span", { class: "bar", "aria-hidden": "true" }, element("span")),
-    element("span", { class: "number" }, element("span", { class: "hidden" }, "Score "), sound.score.toFixed(3)));
-  score.querySelector(".bar span").style.width = `${Math.max(0, (sound.score / best) * 100)}%`;
+    element("span", { class: "number" }, element("span", { class: "hidden" }, "Sure "), percent(sound.confidence)));
+  score.querySelector(".bar span").style.width = `${sound.confidence * 100}%`;
   row.item = element("li", { class: "sound" }, play, wave,
     element("div", { class: "what" },
       element("span", { class: "name", title: sound.path }, sound.name),
@@ -63,7 +69,7 @@ function makeRow(sound, best) {
     tagList(sound.words, sound.tags), score,
     element("span", { class: "length" }, element("span", { class: "hidden" }, "Length "), clock(sound.duration)),
     element("span", { id: described, class: "hidden" },
-      `Best moment ${moment} of ${clock(sound.duration)}, score ${sound.score.toFixed(3)}`
+      `${region}, sure ${percent(sound.confidence)}`
       + (sound.words.length ? `, in its name: ${sound.words.join(", ")}` : "")
       + (sound.tags.length ? `, ${sound.tags.join(", ")}` : "")),
     actionsOf(sound));
@@ -85,16 +91,28 @@ function tagList(words, tags) {
 }
 
 function actionsOf(sound) {
-  const download = element("a", { class: "quiet", href: sound.download, download: "", title: "Download" },
-    icon("download"), element("span", { class: "hidden" }, `Download ${sound.name}`));
   return element("div", { class: "actions" },
+    markButton(sound, true), markButton(sound, false),
     iconButton("like", `More like ${sound.name}`, () => actions.like(sound), { title: "More like this", "data-act": "like" }),
     iconButton("copy", `Copy the path of ${sound.name}`, () => copyPath(sound), { title: "Copy path", "data-act": "copy" }),
-    download,
+    isWhole(sound) ? null
+      : link("cut", sound.excerpt, `Download this part of ${sound.name}`, "Download this part", "part"),
+    link("download", sound.download, `Download ${sound.name}`, "Download the file", "download"),
     actions.generate
       ? iconButton("picture", `Make a picture of ${sound.name}`, () => actions.generate(sound), { title: "Make a picture", "data-act": "generate" })
       : null);
 }
+
+/** Says that a find is right, or wrong; pressed again, it takes that back. */
+function markButton(sound, good) {
+  const [name, title] = good ? ["good", "Right: find more like it"] : ["bad", "Wrong: leave it out"];
+  const pressed = String(actions.marked(sound) === good);
+  return iconButton(name, `${title}: ${sound.name}`, () => actions.mark(sound, good),
+    { title, "data-act": name, "aria-pressed": pressed });
+}
+
+const link = (name, href, words, title, act) => element("a", { class: "quiet", href, download: "", title, "data-act": act },
+  icon(name), element("span", { class: "hidden" }, words));
 
 function listen(row, wave) {
   row.play.addEventListener("click", () => {
@@ -109,8 +127,10 @@ function listen(row, wave) {
   // Chromium hands the file itself to whatever it is dropped on: a folder, an editor, a sampler.
   row.item.draggable = true;
   row.item.addEventListener("dragstart", (event) => {
-    const address = new URL(row.sound.download, document.baseURI).href;
-    event.dataTransfer.setData("DownloadURL", `application/octet-stream:${row.sound.name}:${address}`);
+    const whole = isWhole(row.sound);
+    const address = new URL(whole ? row.sound.download : row.sound.excerpt, document.baseURI).href;
+    const [type, name] = whole ? ["application/octet-stream", row.sound.name] : ["audio/wav", row.sound.excerpt_name];
+    event.dataTransfer.setData("DownloadURL", `${type}:${name}:${address}`);
     event.dataTransfer.setData("text/plain", row.sound.path);
     event.dataTransfer.effectAllowed = "copy";
   });
@@ -147,6 +167,8 @@ const LETTERS = {
   l: (sound) => actions.like(sound),
   c: copyPath,
   d: (_, row) => row.item.querySelector("a[download]").click(),
+  g: (sound) => actions.mark(sound, true),
+  b: (sound) => actions.mark(sound, false),
 };
 
 function onKey(event) {

@@ -1,8 +1,8 @@
 // What is searched with besides words, as chips: a sound of the library, a picture or sound of one's own.
 
 import { request } from "./api.js";
-import { byId, element, icon, iconButton } from "./dom.js";
-import { go } from "./state.js";
+import { byId, clock, element, icon, iconButton } from "./dom.js";
+import { go, read } from "./state.js";
 import { fileOf, uploadOf } from "./uploads.js";
 
 const section = byId("sources");
@@ -12,11 +12,12 @@ let key = "";
 
 /** Show the chips of a state. */
 export function showSources(state) {
-  const next = `${state.like} ${state.upload} ${Boolean(waiting)}`;
+  const next = `${state.like} ${state.unlike} ${state.upload} ${Boolean(waiting)}`;
   if (next === key) return;
   key = next;
   const chips = [];
-  if (state.like) chips.push(likeChip(state.like));
+  chips.push(...state.like.map((part) => likeChip("like", part)));
+  chips.push(...state.unlike.map((part) => likeChip("unlike", part)));
   if (state.upload) chips.push(uploadChip(state.upload));
   if (waiting) chips.push(waiting);
   section.replaceChildren(...chips);
@@ -36,7 +37,8 @@ showSources.busy = (name) => {
   };
 };
 
-function likeChip(id) {
+function likeChip(kind, part) {
+  const [id, span] = part.split("@");
   const words = element("bdi", {}, names.get(id) ?? "a sound of the library");
   if (!names.has(id)) {
     request(`api/files/${id}`).then((file) => {
@@ -44,7 +46,9 @@ function likeChip(id) {
       words.textContent = file.name;
     }, () => {});
   }
-  return chip(icon("like"), ["like ", words], "like");
+  const at = span ? ` ${span.split("-").map((seconds) => clock(Number(seconds))).join(" to ")}` : "";
+  const remove = () => go({ [kind]: read()[kind].filter((each) => each !== part) });
+  return chip(icon(kind === "like" ? "like" : "bad"), [kind === "like" ? "like " : "not ", words, at], remove);
 }
 
 function uploadChip(id) {
@@ -53,12 +57,12 @@ function uploadChip(id) {
   const picture = known?.kind === "picture" && held
     ? element("img", { src: held.address, alt: "", height: 40 })
     : icon(known?.kind === "picture" ? "picture" : "file");
-  return chip(picture, [element("bdi", {}, known?.name ?? "a file that was dropped")], "upload");
+  return chip(picture, [element("bdi", {}, known?.name ?? "a file that was dropped")], () => go({ upload: "" }));
 }
 
-function chip(picture, words, name) {
+function chip(picture, words, takeAway) {
   const remove = iconButton("close", "Take this away", () => {
-    go({ [name]: "" });
+    takeAway();
     byId("phrase").focus();
   });
   return element("span", { class: "chip" }, picture, element("span", { class: "words" }, ...words), remove);

@@ -1,7 +1,8 @@
 // What is shown lives in the address: a search can be shared, and back and forward work.
 // The names are those of GET /api/search, so the page's query string is nearly the API's.
 
-const TEXTS = ["q", "like", "upload", "min_duration", "max_duration", "folder"];
+const TEXTS = ["q", "upload", "min_duration", "max_duration", "folder"];
+const LISTS = ["like", "unlike", "tag"]; // of sounds or parts of them, `id@start-end`, and of tags
 const VIEWS = ["list", "map", "library"];
 export const FILTERS = ["min_duration", "max_duration", "folder", "tag", "all_segments"];
 
@@ -12,7 +13,7 @@ export function read(search = location.search) {
   for (const name of ["min_duration", "max_duration"]) {
     if (!(Number(state[name]) >= 0 && Number.isFinite(Number(state[name])))) state[name] = "";
   }
-  state.tag = [...new Set(given.getAll("tag").filter(Boolean))];
+  for (const name of LISTS) state[name] = [...new Set(given.getAll(name).filter(Boolean))];
   state.all_segments = given.get("all_segments") === "true";
   state.view = VIEWS.includes(given.get("view")) ? given.get("view") : "list";
   return state;
@@ -20,7 +21,7 @@ export function read(search = location.search) {
 
 function pairs(state) {
   const kept = TEXTS.filter((name) => state[name]).map((name) => [name, state[name]]);
-  kept.push(...state.tag.map((tag) => ["tag", tag]));
+  for (const name of LISTS) kept.push(...state[name].map((value) => [name, value]));
   if (state.all_segments) kept.push(["all_segments", "true"]);
   return kept;
 }
@@ -35,7 +36,12 @@ export function href(state) {
 /** What GET /api/search is asked for a state. */
 export const searchQuery = (state, limit) => [...pairs(state), ["limit", String(limit)]];
 
-export const searches = (state) => Boolean(state.q || state.like || state.upload);
+export const searches = (state) => Boolean(state.q || state.like.length || state.upload);
+
+/** What the API calls a find: the recording, and the part of it that was found. */
+export const partOf = ({ id, start, end }) => `${id}@${start}-${end}`;
+/** Search for nothing, or for something else. */
+export const nothing = { q: "", upload: "", like: [], unlike: [] };
 export const filtered = (state) => FILTERS.some((name) => (Array.isArray(state[name]) ? state[name].length : state[name]));
 export const unfiltered = { min_duration: "", max_duration: "", folder: "", tag: [], all_segments: false };
 
