@@ -39,9 +39,14 @@ class Category(NamedTuple):
     synonyms: tuple[str, ...]
 
     @property
+    def general(self) -> bool:
+        """Whether it is what remains of a category, as MISC is."""
+        return self.subcategory in _GENERIC
+
+    @property
     def phrase(self) -> str:
         """What to call it: the subcategory, or the category where that says nothing."""
-        return self.category if self.subcategory in _GENERIC else self.subcategory
+        return self.category if self.general else self.subcategory
 
 
 class UcsName(NamedTuple):
@@ -86,6 +91,12 @@ def _by_id() -> dict[str, Category]:
 def category_of(id: str) -> Category | None:
     """The category with a CatID, in English; None if there is none. Case does not matter."""
     return _by_id().get(id.lower())
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a CatID as it is written; "rain" is none, RAIN is."""
+    category = category_of(text)
+    return category is not None and category.id == text
 
 
 def parse_name(path: str) -> UcsName | None:
