@@ -37,7 +37,8 @@ FIELDS = {
     "title": ("title", "name"),
     "description": ("description", "comment", "note", "subject", "keywords"),
     "creator": (
-        "artist", "originator", "performer", "composer", "album_artist", "engineer", "designer",
+        "creator", "artist", "originator", "performer", "composer", "album_artist", "engineer",
+        "designer",
     ),
     "library": ("album", "library", "project", "source", "publisher"),
     "cat": ("category", "subcategory", "catid", "genre"),
