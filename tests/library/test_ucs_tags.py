@@ -62,6 +62,7 @@ def test_words_that_say_nothing() -> None:
     for name in ("/T01.wav", "/sfx/23.wav", "/", "/🐶/雷雷雷xyz.wav/q.wav"):
         assert suggest.evidence(name, {}).max() < 0.5, name
     assert suggest.evidence("/a/b.wav", {"note": "rain " * 500}).max() <= suggest.MOST
+    assert suggest.evidence("/a/b.wav", {"album": "Thunder", "artist": "Dog"}).max() == 0
 
 
 def test_every_category_is_its_own_best_name() -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from wav2clip.audio.metadata import bounded
 from wav2clip.files import decode_text
+from wav2clip.library import ucs
 
 LARGEST_TEXT, LARGEST_TABLE = 2**16, 10 * 2**20
 """Bytes; larger files are none of these."""
@@ -172,14 +173,15 @@ def _rows(folder: _Folder) -> Rows:
     """What the tables of a folder say of its sounds."""
     keys: defaultdict[str, set[str]] = defaultdict(set)  # of sounds, by what a cell may call them
     for name in folder.sounds:
-        for called in texts_of(name):
+        named = ucs.parse_name(name)  # a table calls it as it was called before
+        for called in (*texts_of(name), *([named.title] if named else [])):
             keys[_key(called)].add(_key(name))
     said: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for entry in folder.tables.values():
         header, *rows = read_table(_read(entry, LARGEST_TABLE)) or [[]]
         column = _naming(rows, keys)
         for row in rows if column is not None else ():
-            for name in keys.get(_called(row, column), ()):
+            for name in _meant(row, column, keys):
                 cells = enumerate(zip(header, row, strict=False))
                 said[name] += [pair for place, pair in cells if place != column]
     return dict(said)
@@ -191,16 +193,17 @@ def _naming(rows: list[list[str]], keys: dict[str, set[str]]) -> int | None:
         place
         for row in rows[:_ROWS_LOOKED_AT]
         for place in range(len(row))
-        if _called(row, place) in keys
+        if _meant(row, place, keys)
     )
     return max(hits, key=lambda place: (hits[place], -place)) if hits else None
 
 
-def _called(row: list[str], place: int | None) -> str:
-    """The name of a file in a cell, whatever folder it is in."""
+def _meant(row: list[str], place: int | None, keys: dict[str, set[str]]) -> set[str]:
+    """The sounds that a cell names, whatever folder it is in."""
     if place is None or place >= len(row):
-        return ""
-    return _key(row[place].strip().replace("\\", "/").rpartition("/")[2])
+        return set()
+    name = row[place].strip().replace("\\", "/").rpartition("/")[2]
+    return keys.get(_key(name)) or keys.get(_key(ucs.clean(os.path.splitext(name)[0])), set())
 
 
 def _key(name: str) -> str:

@@ -22,7 +22,7 @@ from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.library import ucs
 from wav2clip.library.languages import naming
 from wav2clip.library.space import Vectors, centre
-from wav2clip.library.words import split, stem
+from wav2clip.library.words import FIELDS, split, stem
 from wav2clip.models.space import unit
 from wav2clip.models.towers.base import Towers
 
@@ -34,6 +34,7 @@ FOLDER, TITLE, MOST = 0.25, 20.0, 2.0
 not a synonym; and the most that all terms together are worth."""
 
 _SHORTEST = 3
+_NO_SOUND = frozenset((*FIELDS["creator"], *FIELDS["library"], "copyright", "reference"))
 _BATCH = 512
 
 
@@ -68,7 +69,8 @@ def evidence(path: str, metadata: Mapping[str, str]) -> NDArray[np.float32]:
     that have it as a synonym.
     """
     folder, name = os.path.split(os.path.splitext(path)[0])
-    texts = [(name, 1.0), *((text, 1.0) for text in metadata.values())]
+    told = [text for field, text in metadata.items() if field not in _NO_SOUND]
+    texts = [(text, 1.0) for text in (name, *told)]
     texts += [(part, FOLDER) for part in folder.split(os.sep) if part]
     worth = np.zeros(len(ucs.categories()), np.float32)
     for text, weight in texts:

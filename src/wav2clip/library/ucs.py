@@ -10,15 +10,19 @@ import gzip
 import json
 import os
 import re
+import unicodedata
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
+
+from wav2clip.audio.metadata import plain
 
 LANGUAGES = {
     "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian",
     "ja": "Japanese", "ko": "Korean", "pt": "Portuguese", "ru": "Russian", "zh": "Chinese",
 }  # fmt: skip
 
+_FORBIDDEN = dict.fromkeys(map(ord, '_<>:"/\\|?*'), " ")  # by some file system, or by the guide
 _GENERIC = frozenset({"general", "misc", "miscellaneous", "other"})
 _ID = re.compile(r"[A-Z0-9]{3,5}[A-Za-z0-9]{0,6}")
 
@@ -110,3 +114,10 @@ def parse_name(path: str) -> UcsName | None:
         return None
     title, creator, source = (*parts[1:], "", "", "")[:3]
     return UcsName(category, title, creator, source)
+
+
+def clean(text: str) -> str:
+    """Text as a part of a name that all file systems take: one line, no separators, nothing that is
+    not seen."""
+    kept = unicodedata.normalize("NFC", plain(text)).translate(_FORBIDDEN)
+    return plain(kept).strip(" .")
