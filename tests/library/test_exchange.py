@@ -148,6 +148,19 @@ def test_imported_words_stay(told: Library, tmp_path: Path) -> None:
     assert names(told, "winch") == {"b2.wav"}
 
 
+def test_imported_words_wait_for_a_file_to_be_mended(told: Library, tmp_path: Path) -> None:
+    folder = tmp_path / "sounds"
+    words_read(told, tmp_path / "words.csv", f"path,title\n{folder}/a.wav,marble\n")
+    for broken in (b"broken", b"broken in another way"):
+        (folder / "a.wav").write_bytes(broken)
+        assert len(told.index(folder).failures) == 1
+        assert names(told, "marble") == set()
+    assert told.index(folder).known_failures == 1
+    (folder / "a.wav").write_bytes(noise(71))
+    assert told.index(folder).added == 1
+    assert names(told, "marble") == {"a.wav"}
+
+
 def test_what_is_no_table(told: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = rows_of(told)
     for text in ("", "a,b\n1,2\n", "\0\0\0", '"path,title\n' * 3):

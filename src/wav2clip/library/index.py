@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -181,7 +182,7 @@ class _Run:
             known, failed = self._known.get(key), self._failed.get(key)
             if known and (known.size, known.mtime_ns) == (file.size, file.mtime_ns):
                 self.report.unchanged += 1
-            elif failed and replace(failed, reason="") == file:
+            elif failed and replace(failed, reason="", imported="") == file:
                 self._known_failure(failed)
             else:
                 yield key, file
@@ -250,6 +251,12 @@ class _Run:
         beside = self.found.beside
         return replace(told, beside=beside.words(file.path), stamp=beside.stamp(file.path))
 
+    def _imported(self, file: KnownFile) -> Mapping[str, str]:
+        """The words that a user gave a file of this path, also if it failed since."""
+        key = file_id(file.path)
+        words = self._origins.get(key, _NOTHING).imported
+        return words or json.loads(self._failed.get(key, file).imported or "{}")
+
     def commit(self) -> None:
         """Store what was collected: rows first, so that a failure never stands beside rows."""
         table = pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
@@ -308,7 +315,8 @@ class _Run:
     def _fail(self, file: KnownFile, reason: str) -> None:
         report = self.report.skipped if is_mute(reason) else self.report.failures
         report[file.path] = reason
-        self._bad[file_id(file.path)] = replace(file, hash="", reason=reason)
+        words = json.dumps(self._imported(file)) if self._imported(file) else ""
+        self._bad[file_id(file.path)] = replace(file, hash="", reason=reason, imported=words)
         self._settled()
 
     def _known_failure(self, file: KnownFile) -> None:
@@ -346,8 +354,7 @@ class _Run:
             self.report.reused += 1
             rows = _under(file, donors[file.hash])
             told = Origins.parse(rows["metadata"][0].as_py(), rows["origins"][0].as_py())
-            own = self._origins.get(file_id(file.path), told)  # what was imported for this name
-            told = replace(told, imported=own.imported)
+            told = replace(told, imported=self._imported(file) or told.imported)
             self._add(file, _telling(rows, self._with_beside(file, told)))
 
     def _rows(self, file: KnownFile, result: FileEmbedding) -> pa.Table:
@@ -366,8 +373,8 @@ class _Run:
             "origins": pa.nulls(count, pa.string()),
             "vector": vector_column(centre(result.embeddings, self.model.mean)),
         }
-        before = self._origins.get(file_id(file.path), _NOTHING)
-        told = self._with_beside(file, replace(before, own=dict(result.metadata)))
+        own = Origins(dict(result.metadata), imported=self._imported(file))
+        told = self._with_beside(file, own)
         return _telling(_under(file, pa.table(columns)), told)
 
 

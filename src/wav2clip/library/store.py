@@ -53,13 +53,15 @@ _FAILURE_SCHEMA = pa.schema(
         ("mtime_ns", pa.int64()),
         ("ctime_ns", pa.int64()),
         ("reason", pa.string()),
+        ("imported", pa.string()),  # JSON of words that a user gave it, for when it is mended
     ]
 )
 
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file as the library last saw it; ``ctime_ns`` is kept for failures alone (else 0)."""
+    """A file as the library last saw it; ``ctime_ns``, and the words that were ``imported`` for it
+    as JSON, are kept here for failures alone."""
 
     path: Path
     size: int
@@ -67,6 +69,7 @@ class KnownFile:
     hash: str = ""
     ctime_ns: int = 0
     reason: str = ""
+    imported: str = ""
 
 
 def file_id(path: str | bytes | os.PathLike[str]) -> str:
@@ -224,10 +227,12 @@ class Store:
 
     def upgrade(self) -> None:
         """Give a library that an earlier version made the columns that it lacks, all empty."""
-        lacking = {"metadata", "origins"} - set(self.segments.schema.names)
-        if lacking:
-            with self.writing():
-                self.segments.add_columns(dict.fromkeys(sorted(lacking), "CAST(NULL AS STRING)"))
+        for name, wanted in ((SEGMENTS, {"metadata", "origins"}), (FAILURES, {"imported"})):
+            table = self._open(name)
+            lacking = sorted(wanted - set(table.schema.names)) if table is not None else []
+            if lacking:
+                with self.writing():
+                    table.add_columns(dict.fromkeys(lacking, "CAST(NULL AS STRING)"))
 
     @property
     def has_metadata(self) -> bool:
@@ -449,6 +454,7 @@ class Store:
                 "mtime_ns": file.mtime_ns,
                 "ctime_ns": file.ctime_ns,
                 "reason": file.reason,
+                "imported": file.imported,
             }
             for key, file in failures.items()
         ]
@@ -512,6 +518,7 @@ def _known_files(table: pa.Table) -> dict[str, KnownFile]:
             row.get("hash", ""),
             row.get("ctime_ns", 0),
             row.get("reason", ""),
+            row.get("imported") or "",
         )
         for row in table.to_pylist()
     }
