@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import ctypes
+import errno
 import glob
 import hashlib
 import os
@@ -100,6 +102,7 @@ def walk(
     suffixes: frozenset[str] = MEDIA_SUFFIXES,
     on_error: Callable[[OSError], None] | None = None,
     left_out: Counter[str] | None = None,
+    others: Callable[[os.DirEntry[str]], None] | None = None,
 ) -> Iterator[Path]:
     """Files below ``folder`` with one of the suffixes, in sorted order.
 
@@ -112,6 +115,7 @@ def walk(
         on_error: takes what cannot be listed, and pipes and devices of such a name, as an
             ``OSError`` with the path; by default the error is raised, and pipes are passed over.
         left_out: counts the files of other suffixes, by suffix.
+        others: takes the entries of these files.
     """
     seen: set[tuple[int, int]] = set()
 
@@ -134,14 +138,24 @@ def walk(
             if _is(entry.is_dir):
                 yield from visit(Path(entry.path))
             elif not has_suffix(Path(entry.path), suffixes):
-                if left_out is not None:
-                    left_out[os.path.splitext(entry.name)[1].lower()] += 1
+                _leave_out(entry, left_out, others)
             elif _is(entry.is_file) or not os.path.exists(entry.path):
                 yield Path(entry.path)  # of a link to nowhere, whoever opens it is told
             elif on_error is not None:
                 on_error(OSError(0, NO_FILE, entry.path))
 
     yield from visit(folder)
+
+
+def _leave_out(
+    entry: os.DirEntry[str],
+    left_out: Counter[str] | None,
+    others: Callable[[os.DirEntry[str]], None] | None,
+) -> None:
+    if left_out is not None:
+        left_out[os.path.splitext(entry.name)[1].lower()] += 1
+    if others is not None:
+        others(entry)
 
 
 def has_suffix(path: Path, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> bool:
@@ -255,6 +269,52 @@ def atomic_path(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_NO_REPLACE = 1  # RENAME_NOREPLACE of renameat2(2)
+_AT_FDCWD = -100
+_CANNOT = {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Rename a file within its file system, never onto something that is there.
+
+    Linux does it in one step. Elsewhere the file has both names for a moment, so that one which is
+    stopped there has lost none; on file systems without hard links the name is looked at just
+    before.
+
+    Raises:
+        FileExistsError: something has that name.
+        OSError: any other reason.
+    """
+    for way in (_rename_at_once, _rename_by_link):
+        try:
+            return way(source, target)
+        except OSError as error:
+            if error.errno not in _CANNOT or isinstance(error, FileExistsError):
+                raise
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target))
+    os.rename(source, target)
+    return None
+
+
+def _rename_at_once(source: Path, target: Path) -> None:
+    if os.name == "nt":
+        return os.rename(source, target)  # which replaces nothing there
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
+    if rename(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _NO_REPLACE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), os.fspath(source), None, os.fspath(target))
+    return None
+
+
+def _rename_by_link(source: Path, target: Path) -> None:
+    os.link(source, target, follow_symlinks=False)
+    os.unlink(source)
 
 
 def digest(*paths: Path) -> str:

@@ -108,6 +108,11 @@ def test_from_index_to_finds(
     untagged = command("tag", "--remove", "rain", "--json")
     assert json.loads(untagged.stdout)["removed"] == rain, untagged.stderr
     assert json.loads(command("search", "rain", "--tag", "rain", "--json").stdout) == []
+    named = json.loads(command("tag", "--ucs", "--json").stdout)
+    assert named == {"segments": 5, "files": 5, "stated": 0}
+    both = command("tag", "--ucs", "--labels", "rain, a dog")
+    assert both.returncode == 1
+    assert "one after the other" in both.stderr
     groups = command("duplicates", "--threshold", "0.9999999")
     assert groups.stdout.strip() == "copies: 0; overlaps: 0"
 

@@ -135,7 +135,7 @@ def test_an_upgrade_is_killed_ten_times(
     rows, vectors, failures = contents(Library.open(folder))
     rng, killed, described = random.Random(3), 0, 0
     older = Library.open(folder)
-    older.store.segments.drop_columns(["metadata"])
+    older.store.segments.drop_columns(["metadata", "origins"])
     while killed < 10:
         if indexer.run(arguments, _some_moment(folder, rng)) == -signal.SIGKILL:
             killed += 1
@@ -143,7 +143,7 @@ def test_an_upgrade_is_killed_ten_times(
         left = len(store.without_metadata()) if store.has_metadata else 150
         described += 0 < left < 135
         if not left:  # it was through before: begin again
-            store.segments.drop_columns(["metadata"])
+            store.segments.drop_columns(["metadata", "origins"])
     assert described, "the kills have to fall into the work"
     assert indexer.run(arguments) == 1
     after_rows, after_vectors, after_failures = contents(Library.open(folder))

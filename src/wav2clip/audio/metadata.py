@@ -77,11 +77,12 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         own = list(_of_chunks(file))
         said = {text for _, text in own}  # FFmpeg has some of it under other names
         others = (pair for pair in _of_container(file) if pair[1] not in said)
-        return _bounded([*own, *others])
+        return bounded([*own, *others])
 
 
-def _bounded(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Texts of each field, each once, until there are too many."""
+def bounded(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Texts by their field, as :func:`read_metadata` gives them: each once, until there are too
+    many, without what is technical or not to be seen."""
     fields: dict[str, list[str]] = {}
     left = MOST_CHARACTERS
     for name, text in pairs:

@@ -113,6 +113,8 @@ def summary_lines(report: IndexReport, library: Library) -> list[str]:
     lines = [f"{told or 'nothing to index'} in {report.seconds:.1f} s"]
     if report.described:
         lines.append(f"metadata of {report.described} unchanged files read for the first time")
+    if report.retold:
+        lines.append(f"{report.retold} unchanged files have other words in sidecars")
     if report.known_failures:
         lines.append(f"{report.known_failures} failed before and have not changed: not tried again")
     lines.append(f"{len(library)} segments in {library.store.name}")

@@ -25,6 +25,8 @@ COMMANDS = {
     "similar": "List the sounds of the library that are most like a recording.",
     "duplicates": "List recordings that are there twice.",
     "tag": "Tag the sounds of the library with any labels, with no training.",
+    "rename": "Rename files as the Universal Category System has it.",
+    "metadata": "Write the words of the library's files into a table, and read them from one.",
     "serve": "Search a library in a browser: a page, and an API.",
     "classify": "Label recordings with any words, with no training.",
     "embed": "Embed recordings into a file of vectors.",

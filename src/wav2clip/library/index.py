@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from wav2clip.embedding.bulk import FileEmbedding, embed_segments
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.files import is_mute
 from wav2clip.library import scan as folders
+from wav2clip.library.origins import Origins
 from wav2clip.library.scan import Scan
 from wav2clip.library.space import centre
 from wav2clip.library.store import (
@@ -32,6 +33,8 @@ from wav2clip.reading.readers import Reader
 
 Progress = Callable[[int, int], None]
 """Called with the files that are done and the files in all that need work."""
+
+_NOTHING = Origins(None)
 
 _COMMIT_FILES = 256
 _COMMIT_SECONDS = 5.0
@@ -48,6 +51,7 @@ class IndexReport:
         unchanged: files of which nothing but size and time was looked at.
         described: how many of these had their metadata read for the first time, which an earlier
             version did not look at.
+        retold: how many have other words beside them, in texts or tables, than before.
         pruned: deleted files whose rows were dropped.
         missing: deleted files whose rows are kept, for want of ``prune``.
         failures: the reason for each file or folder that could not be used.
@@ -64,6 +68,7 @@ class IndexReport:
     reused: int = 0
     unchanged: int = 0
     described: int = 0
+    retold: int = 0
     pruned: int = 0
     missing: int = 0
     failures: dict[Path, str] = field(default_factory=dict)
@@ -159,10 +164,12 @@ class _Run:
         store.upgrade()
         self._known = store.known_files()
         self._undescribed = store.without_metadata()
+        self._origins = store.origins()
         self._failed = store.failures()
         self._by_hash = {file.hash: key for key, file in self._known.items()}
         self._todo = dict(self._sort())
         self._undescribed &= found.files.keys() - self._todo.keys()
+        self._retold = self._with_other_words() - self._todo.keys() - self._undescribed
         self._in_work: dict[Path, KnownFile] = {}
         self._progress, self._done = progress, 0
         self._clear()
@@ -175,10 +182,21 @@ class _Run:
             known, failed = self._known.get(key), self._failed.get(key)
             if known and (known.size, known.mtime_ns) == (file.size, file.mtime_ns):
                 self.report.unchanged += 1
-            elif failed and replace(failed, reason="") == file:
+            elif failed and replace(failed, reason="", imported="") == file:
                 self._known_failure(failed)
             else:
                 yield key, file
+
+    def _with_other_words(self) -> set[str]:
+        """The files that have rows, and other sidecars than they had."""
+        beside = {file_id(path): path for path in self.found.beside.sounds}
+        beside |= {k: self.found.files[k].path for k in self._origins if k in self.found.files}
+        return {
+            key
+            for key, path in beside.items()
+            if key in self._known
+            if self.found.beside.stamp(path) != self._origins.get(key, _NOTHING).stamp
+        }
 
     def paths_to_embed(self, executor: Executor) -> Iterator[Path]:
         """Paths of the files whose content is not known; the others are settled on the way."""
@@ -214,13 +232,30 @@ class _Run:
             self.report.added += not known
 
     def describe(self) -> None:
-        """Read the metadata of files whose sound is known and whose metadata is not."""
+        """Read what is written in and beside files whose sound is known, where it is not."""
         files = sorted(self._undescribed)
         paths = [self.found.files[key].path for key in files]
         for key, metadata in zip(files, folders.read_metadata(paths), strict=True):
-            self._described[key] = json.dumps(metadata)
+            told = replace(self._origins.get(key, _NOTHING), own=metadata)
+            self._described[key] = self._with_beside(self.found.files[key], told)
             self.report.described += 1
             self._settled()
+        known = self.store.origins(self._retold) if self._retold else {}
+        for key, told in known.items():
+            self._described[key] = self._with_beside(self.found.files[key], told)
+            self.report.retold += self._described[key].beside != told.beside
+            self._settled()
+
+    def _with_beside(self, file: KnownFile, told: Origins) -> Origins:
+        """The words of a file with what lies beside it now."""
+        beside = self.found.beside
+        return replace(told, beside=beside.words(file.path), stamp=beside.stamp(file.path))
+
+    def _imported(self, file: KnownFile) -> Mapping[str, str]:
+        """The words that a user gave a file of this path, also if it failed since."""
+        key = file_id(file.path)
+        words = self._origins.get(key, _NOTHING).imported
+        return words or json.loads(self._failed.get(key, file).imported or "{}")
 
     def commit(self) -> None:
         """Store what was collected: rows first, so that a failure never stands beside rows."""
@@ -234,7 +269,7 @@ class _Run:
             self.store.forget_failures(good & self._failed.keys())
         if self._described:
             self.touched = True
-            self.store.set_metadata(self._described)
+            self.store.set_origins(self._described)
         for key in self._moved_away:
             del self._known[key]
         self._clear()
@@ -264,13 +299,14 @@ class _Run:
         self._good: set[str] = set()
         self._bad: dict[str, KnownFile] = {}
         self._moved_away: set[str] = set()
-        self._described: dict[str, str] = {}
+        self._described: dict[str, Origins] = {}
         self._committed = time.monotonic()
 
     def _settled(self) -> None:
         self._done += 1
         if self._progress is not None:
-            self._progress(self._done, len(self._todo) + len(self._undescribed))
+            in_all = len(self._todo) + len(self._undescribed) + len(self._retold)
+            self._progress(self._done, in_all)
         late = time.monotonic() - self._committed > _COMMIT_SECONDS
         collected = len(self._good) + len(self._bad) + len(self._described)
         if late or collected >= _COMMIT_FILES:
@@ -279,7 +315,8 @@ class _Run:
     def _fail(self, file: KnownFile, reason: str) -> None:
         report = self.report.skipped if is_mute(reason) else self.report.failures
         report[file.path] = reason
-        self._bad[file_id(file.path)] = replace(file, hash="", reason=reason)
+        words = json.dumps(self._imported(file)) if self._imported(file) else ""
+        self._bad[file_id(file.path)] = replace(file, hash="", reason=reason, imported=words)
         self._settled()
 
     def _known_failure(self, file: KnownFile) -> None:
@@ -315,7 +352,10 @@ class _Run:
                 self._by_hash[file.hash] = file_id(file.path)
                 self._known[file_id(file.path)] = file
             self.report.reused += 1
-            self._add(file, _under(file, donors[file.hash]))
+            rows = _under(file, donors[file.hash])
+            told = Origins.parse(rows["metadata"][0].as_py(), rows["origins"][0].as_py())
+            told = replace(told, imported=self._imported(file) or told.imported)
+            self._add(file, _telling(rows, self._with_beside(file, told)))
 
     def _rows(self, file: KnownFile, result: FileEmbedding) -> pa.Table:
         count = len(result.embeddings)
@@ -329,12 +369,13 @@ class _Run:
             "hash": [file.hash] * count,
             "fingerprint": [self.model.fingerprint] * count,
             "tags": pa.nulls(count, pa.list_(pa.string())),
-            "metadata": pa.array(
-                [json.dumps(dict(result.metadata)), *[None] * (count - 1)], pa.string()
-            ),
+            "metadata": pa.nulls(count, pa.string()),
+            "origins": pa.nulls(count, pa.string()),
             "vector": vector_column(centre(result.embeddings, self.model.mean)),
         }
-        return _under(file, pa.table(columns))
+        own = Origins(dict(result.metadata), imported=self._imported(file))
+        told = self._with_beside(file, own)
+        return _telling(_under(file, pa.table(columns)), told)
 
 
 def _under(file: KnownFile, rows: pa.Table) -> pa.Table:
@@ -351,6 +392,14 @@ def _under(file: KnownFile, rows: pa.Table) -> pa.Table:
     }
     columns = [own[name] if name in own else rows[name] for name in schema.names]
     return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
+
+
+def _telling(rows: pa.Table, told: Origins) -> pa.Table:
+    """The segments of a file with its words at the first."""
+    for name, text in zip(("metadata", "origins"), told.columns(), strict=True):
+        column = pa.array([text, *[None] * (rows.num_rows - 1)], pa.string())
+        rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+    return rows
 
 
 def searchable(path: Path) -> str:

@@ -168,6 +168,31 @@ def _stem(language: str) -> Callable[[str], str]:
 # What a phrase names ------------------------------------------------------------------------------
 
 
+def naming(text: str) -> list[tuple[str, list[int]]]:
+    """What the words of a name or a description name, in the language that explains most of them.
+
+    Returns:
+        Each term that occurs, as stems, and the rows of :func:`.ucs.categories` that it names; a
+        whole category as -1 minus the number of its first row. English is taken where another
+        language explains no more.
+    """
+    best: list[tuple[str, list[int]]] = []
+    most = 0
+    for language in dict.fromkeys(("en", *_languages_of(text))):
+        tokens = _stems(text) if language == "en" else _tokens(language, text)[1]
+        found = list(_occurrences(language, tokens))
+        explained = len({place for at, _ in found for place in at})
+        if explained > most:
+            most = explained
+            best = [(" ".join(tokens[place] for place in at), named) for at, named in found]
+    return best
+
+
+def _stems(text: str) -> list[str]:
+    """English stems: little words of other languages, such as die, are words here."""
+    return [_stem("en")(word) for word in split(text)]
+
+
 def _covered(language: str, phrase: str) -> tuple[list[str], list[str], set[int]]:
     """English names of what a phrase names, its tokens, and the places of those that are known."""
     words, tokens = _tokens(language, phrase)

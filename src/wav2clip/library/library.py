@@ -429,6 +429,20 @@ class Library:
             self.store.settings  # noqa: B018  says so where there is no library
             return tags.tag(self.store, self.model, labels, top, min_probability, replace, progress)
 
+    def tag_ucs(
+        self,
+        *,
+        top: int = 1,
+        min_probability: float = 0.0,
+        replace: bool = False,
+        wait: bool = False,
+        progress: Progress | None = None,
+    ) -> tags.Categorised:
+        """Tag every file with a CatID of the UCS; see :func:`.tags.tag_ucs`."""
+        with self.store.lock(wait):
+            self.store.settings  # noqa: B018  says so where there is no library
+            return tags.tag_ucs(self.store, self.model, top, min_probability, replace, progress)
+
     def untag(self, labels: Sequence[str], *, wait: bool = False) -> int:
         """Take labels from all segments that have them; see :func:`.tags.untag`."""
         with self.store.lock(wait):

@@ -7,6 +7,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from wav2clip.embedding.bulk import ahead
 from wav2clip.errors import Wav2ClipError
 from wav2clip.files import NO_FILE, modified_ns, walk
+from wav2clip.library.beside import Beside
 from wav2clip.library.store import KnownFile, file_id
 from wav2clip.reading.readers import Readers
 
@@ -29,12 +31,14 @@ class Scan:
         files: every recording by its id.
         failures: what could not be listed or is no file, with the reason.
         left_out: files that are neither sound nor video by name, by suffix.
+        beside: what lies beside the recordings, and belongs to them.
     """
 
     roots: list[Path]
     files: dict[str, KnownFile]
     failures: dict[Path, str]
     left_out: Counter[str] = field(default_factory=Counter)
+    beside: Beside = field(default_factory=Beside)
 
     def covers(self, path: Path) -> bool:
         """Whether a path lies in what was asked for."""
@@ -44,6 +48,7 @@ class Scan:
 def scan(sources: Iterable[str | os.PathLike[str]]) -> Scan:
     """List the recordings in folders, and files that are named, whatever their suffix."""
     found = Scan([], {}, {})
+    listed: set[Path] = set()
 
     def unlisted(error: OSError) -> None:
         found.failures[Path(error.filename)] = error.strerror or str(error)
@@ -54,7 +59,10 @@ def scan(sources: Iterable[str | os.PathLike[str]]) -> Scan:
             found.failures[Path(source)] = "no such file or folder"
             continue
         found.roots.append(root)
-        for path in _files(root, unlisted, found.left_out):
+        if not root.is_dir() and root.parent not in listed:
+            listed.add(root.parent)
+            _look_beside(root.parent, found.beside)
+        for path in _files(root, unlisted, found):
             try:
                 status = path.stat()
             except OSError as error:
@@ -64,13 +72,22 @@ def scan(sources: Iterable[str | os.PathLike[str]]) -> Scan:
                 found.files[file_id(path)] = _known(path, status)
             else:  # reading a pipe or a device could wait for ever
                 found.failures[path] = NO_FILE
+    found.beside.settle((file.path for file in found.files.values()), found.left_out)
     return found
 
 
-def _files(
-    root: Path, unlisted: Callable[[OSError], None], left_out: Counter[str]
-) -> Iterable[Path]:
-    return walk(root, on_error=unlisted, left_out=left_out) if root.is_dir() else [root]
+def _files(root: Path, unlisted: Callable[[OSError], None], found: Scan) -> Iterable[Path]:
+    if not root.is_dir():
+        return [root]
+    return walk(root, on_error=unlisted, left_out=found.left_out, others=found.beside.see)
+
+
+def _look_beside(folder: Path, beside: Beside) -> None:
+    """What lies beside a file that was named alone."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
+            if not entry.name.startswith("."):
+                beside.see(entry, counted=False)
 
 
 def hash_files(

@@ -145,8 +145,11 @@ class Snapshot:
             for file in np.flatnonzero(given).tolist():
                 path = self.rows["path"][int(self._first_rows[file])].as_py()
                 given[file] = condition.holds(path, self._metadata[file].as_py())
-        meeting: NDArray[np.bool_] = (given != condition.excluded)[self.file_of]
-        return meeting
+        meeting: NDArray[np.bool_] = given[self.file_of]
+        if named := condition.categories():
+            tags = pc.is_in(pc.list_flatten(self.rows["tags"]), pa.array(named))
+            meeting[pc.list_parent_indices(self.rows["tags"]).filter(tags).to_numpy()] = True
+        return ~meeting if condition.excluded else meeting
 
     def search(
         self,

@@ -28,6 +28,7 @@ from wav2clip.downloads import cache_folder
 from wav2clip.errors import LibraryError
 from wav2clip.files import display
 from wav2clip.library.copy import Copy, read_copy, state_of
+from wav2clip.library.origins import Origins
 from wav2clip.library.settings import FORMAT, Settings
 from wav2clip.library.together import Together
 
@@ -52,13 +53,15 @@ _FAILURE_SCHEMA = pa.schema(
         ("mtime_ns", pa.int64()),
         ("ctime_ns", pa.int64()),
         ("reason", pa.string()),
+        ("imported", pa.string()),  # JSON of words that a user gave it, for when it is mended
     ]
 )
 
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file as the library last saw it; ``ctime_ns`` is kept for failures alone (else 0)."""
+    """A file as the library last saw it; ``ctime_ns``, and the words that were ``imported`` for it
+    as JSON, are kept here for failures alone."""
 
     path: Path
     size: int
@@ -66,6 +69,7 @@ class KnownFile:
     hash: str = ""
     ctime_ns: int = 0
     reason: str = ""
+    imported: str = ""
 
 
 def file_id(path: str | bytes | os.PathLike[str]) -> str:
@@ -98,6 +102,7 @@ def segment_schema(dimension: int) -> pa.Schema:
             ("fingerprint", pa.string()),
             ("tags", pa.list_(pa.string())),
             ("metadata", pa.string()),  # JSON, at a file's first segment; None: not read yet
+            ("origins", pa.string()),  # JSON, at the same; None: the metadata are the file's own
             ("vector", pa.list_(pa.float16(), dimension)),
         ]
     )
@@ -222,10 +227,12 @@ class Store:
 
     def upgrade(self) -> None:
         """Give a library that an earlier version made the columns that it lacks, all empty."""
-        if self.has_metadata:
-            return
-        with self.writing():
-            self.segments.add_columns({"metadata": "CAST(NULL AS STRING)"})
+        for name, wanted in ((SEGMENTS, {"metadata", "origins"}), (FAILURES, {"imported"})):
+            table = self._open(name)
+            lacking = sorted(wanted - set(table.schema.names)) if table is not None else []
+            if lacking:
+                with self.writing():
+                    table.add_columns(dict.fromkeys(lacking, "CAST(NULL AS STRING)"))
 
     @property
     def has_metadata(self) -> bool:
@@ -365,6 +372,21 @@ class Store:
         rows = self.read(["file"], "segment = 0 AND metadata IS NULL")
         return set(rows["file"].to_pylist())
 
+    def origins(self, files: Collection[str] | None = None) -> dict[str, Origins]:
+        """Where the words of files come from, by their id.
+
+        Args:
+            files: ids; by default of those that have words from elsewhere than the file.
+        """
+        where = "segment = 0" if files is not None else "segment = 0 AND origins IS NOT NULL"
+        rows = self.read(["file", "metadata", "origins"], where).to_pydict()
+        wanted = None if files is None else set(files)
+        return {
+            file: Origins.parse(metadata, origins)
+            for file, metadata, origins in zip(*rows.values(), strict=True)
+            if wanted is None or file in wanted
+        }
+
     def read_contents(self, hashes: Collection[str]) -> dict[str, pa.Table]:
         """Whole rows of one file for each hash that the library knows."""
         rows = self.read(self.segments.schema.names, is_one_of("hash", hashes))
@@ -401,13 +423,14 @@ class Store:
                     .execute(rows)
                 )
 
-    def set_metadata(self, metadata: Mapping[str, str]) -> None:
-        """In one commit: set the metadata of files (JSON), by their id."""
-        if not metadata:
+    def set_origins(self, origins: Mapping[str, Origins]) -> None:
+        """In one commit: set the words of files, and where they come from, by their id."""
+        if not origins:
             return
-        ids = [segment_id(file, 0) for file in metadata]
-        types = {"id": pa.string(), "metadata": pa.string()}
-        rows = pa.table({"id": ids, "metadata": list(metadata.values())}, schema=pa.schema(types))
+        columns = {"id": [segment_id(file, 0) for file in origins]}
+        pairs = [each.columns() for each in origins.values()]
+        columns["metadata"], columns["origins"] = map(list, zip(*pairs, strict=True))
+        rows = pa.table(columns, schema=pa.schema(dict.fromkeys(columns, pa.string())))
         with self.writing():
             self.segments.merge_insert("id").when_matched_update_all().execute(rows)
 
@@ -431,6 +454,7 @@ class Store:
                 "mtime_ns": file.mtime_ns,
                 "ctime_ns": file.ctime_ns,
                 "reason": file.reason,
+                "imported": file.imported,
             }
             for key, file in failures.items()
         ]
@@ -494,6 +518,7 @@ def _known_files(table: pa.Table) -> dict[str, KnownFile]:
             row.get("hash", ""),
             row.get("ctime_ns", 0),
             row.get("reason", ""),
+            row.get("imported") or "",
         )
         for row in table.to_pylist()
     }

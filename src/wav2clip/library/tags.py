@@ -1,19 +1,24 @@
-"""Zero-shot tags stored beside the rows, usable in filters."""
+"""Zero-shot tags and UCS categories stored beside the rows, usable in filters."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from wav2clip import zeroshot
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import InputError
+from wav2clip.library import suggest, ucs
 from wav2clip.library.filters import quoted
-from wav2clip.library.space import centre
+from wav2clip.library.space import Vectors, centre
 from wav2clip.library.store import Store, vectors_of
+from wav2clip.models.space import unit
 
 _BLOCK = 50_000
+_FILES = 5_000
 
 
 def tag(
@@ -44,10 +49,7 @@ def tag(
         InputError: a label that is empty or given twice, or a number out of its range.
     """
     names = zeroshot.check_labels(labels)
-    if top < 1 or not 0 <= min_probability <= 1:
-        raise InputError(
-            f"top {top} and min_probability {min_probability}, expected at least 1 and 0 to 1"
-        )
+    _check(top, min_probability)
     weights, scale = _class_vectors(store, model, names)
     ids = store.read(["id"])["id"].to_pylist()
     tagged = 0
@@ -66,6 +68,84 @@ def tag(
             progress(min(first + _BLOCK, len(ids)), len(ids))
     store.tidy()
     return tagged
+
+
+class Categorised(NamedTuple):
+    """What :func:`tag_ucs` did.
+
+    Attributes:
+        files: how many have a category now.
+        stated: how many of these say it themselves.
+    """
+
+    files: int
+    stated: int
+
+
+def tag_ucs(
+    store: Store,
+    model: Wav2CLIP,
+    top: int = 1,
+    min_probability: float = 0.0,
+    replace: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Categorised:
+    """Tag every file with CatIDs, by :mod:`.suggest`: all of its segments get the same.
+
+    Args:
+        store: whose lock the caller holds.
+        model: the one that the library was made with.
+        top: suggestions per file at most. What a file says itself is no suggestion, and stands
+            alone.
+        min_probability: suggestions below this are not given, in [0, 1].
+        replace: drop all old tags; else only CatIDs.
+        progress: called with (files done, files in all).
+
+    Raises:
+        InputError: a number out of its range.
+    """
+    _check(top, min_probability)
+    store.upgrade()
+    suggester = suggest.Suggester(model, bool(store.settings.centred))
+    files = store.read(["file", "path", "metadata"], "segment = 0").sort_by("file")
+    tagged = stated = 0
+    for first in range(0, files.num_rows, _FILES):
+        block = files.slice(first, _FILES)
+        keys, paths = block["file"].to_pylist(), block["path"].to_pylist()
+        metadata = [json.loads(text or "{}") for text in block["metadata"].to_pylist()]
+        rows = store.read(
+            ["id", "file", "tags", "vector"], f"file >= '{keys[0]}' AND file <= '{keys[-1]}'"
+        )
+        sounds = _mean_of_files(rows["file"].to_pylist(), vectors_of(rows), keys)
+        ids = suggester.suggest(sounds, paths, metadata, top, min_probability)
+        given = dict(zip(keys, ids, strict=True))
+        pairs = zip(rows["file"].to_pylist(), rows["tags"].to_pylist(), strict=True)
+        new = [
+            [*(t for t in old or () if not (replace or ucs.is_id(t))), *given[file]]
+            for file, old in pairs
+        ]
+        store.replace_tags(rows["id"].to_pylist(), new)
+        tagged += sum(map(bool, ids))
+        stated += sum(map(bool, map(suggest.stated, paths, metadata)))
+        if progress is not None:
+            progress(first + len(keys), files.num_rows)
+    store.tidy()
+    return Categorised(tagged, stated)
+
+
+def _mean_of_files(files: list[str], vectors: np.ndarray, keys: list[str]) -> Vectors:
+    """(keys, dimension) of unit length: the direction of all segments of each file."""
+    place = {key: row for row, key in enumerate(keys)}
+    sums = np.zeros((len(keys), vectors.shape[1]), np.float32)
+    np.add.at(sums, [place[file] for file in files], vectors.astype(np.float32))
+    return unit(sums)
+
+
+def _check(top: int, min_probability: float) -> None:
+    if top < 1 or not 0 <= min_probability <= 1:
+        raise InputError(
+            f"top {top} and min_probability {min_probability}, expected at least 1 and 0 to 1"
+        )
 
 
 def untag(store: Store, labels: Sequence[str]) -> int:

@@ -10,15 +10,19 @@ import gzip
 import json
 import os
 import re
+import unicodedata
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
+
+from wav2clip.audio.metadata import plain
 
 LANGUAGES = {
     "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian",
     "ja": "Japanese", "ko": "Korean", "pt": "Portuguese", "ru": "Russian", "zh": "Chinese",
 }  # fmt: skip
 
+_FORBIDDEN = dict.fromkeys(map(ord, '_<>:"/\\|?*'), " ")  # by some file system, or by the guide
 _GENERIC = frozenset({"general", "misc", "miscellaneous", "other"})
 _ID = re.compile(r"[A-Z0-9]{3,5}[A-Za-z0-9]{0,6}")
 
@@ -39,9 +43,14 @@ class Category(NamedTuple):
     synonyms: tuple[str, ...]
 
     @property
+    def general(self) -> bool:
+        """Whether it is what remains of a category, as MISC is."""
+        return self.subcategory in _GENERIC
+
+    @property
     def phrase(self) -> str:
         """What to call it: the subcategory, or the category where that says nothing."""
-        return self.category if self.subcategory in _GENERIC else self.subcategory
+        return self.category if self.general else self.subcategory
 
 
 class UcsName(NamedTuple):
@@ -88,6 +97,12 @@ def category_of(id: str) -> Category | None:
     return _by_id().get(id.lower())
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is a CatID as it is written; "rain" is none, RAIN is."""
+    category = category_of(text)
+    return category is not None and category.id == text
+
+
 def parse_name(path: str) -> UcsName | None:
     """What a file name says, or None if it does not begin with a CatID and an underscore."""
     parts = os.path.splitext(os.path.basename(path))[0].split("_")
@@ -99,3 +114,10 @@ def parse_name(path: str) -> UcsName | None:
         return None
     title, creator, source = (*parts[1:], "", "", "")[:3]
     return UcsName(category, title, creator, source)
+
+
+def clean(text: str) -> str:
+    """Text as a part of a name that all file systems take: one line, no separators, nothing that is
+    not seen."""
+    kept = unicodedata.normalize("NFC", plain(text)).translate(_FORBIDDEN)
+    return plain(kept).strip(" .")

@@ -14,7 +14,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -37,7 +37,8 @@ FIELDS = {
     "title": ("title", "name"),
     "description": ("description", "comment", "note", "subject", "keywords"),
     "creator": (
-        "artist", "originator", "performer", "composer", "album_artist", "engineer", "designer",
+        "creator", "artist", "originator", "performer", "composer", "album_artist", "engineer",
+        "designer",
     ),
     "library": ("album", "library", "project", "source", "publisher"),
     "cat": ("category", "subcategory", "catid", "genre"),
@@ -109,8 +110,16 @@ class Condition:
 
     def holds(self, path: str, metadata: str | None) -> bool:
         """Whether a file was given the words, with or without ``excluded``."""
+        return self._among(self._texts(path, metadata))
+
+    def categories(self) -> list[str]:
+        """CatIDs that ``cat:`` means: tags that are one of them say the category, too."""
+        every = ucs.categories() if self.field == "cat" else ()
+        return [category.id for category in every if self._among(category[:3])]
+
+    def _among(self, texts: Iterable[str]) -> bool:
         wanted = split(self.words)
-        for text in self._texts(path, metadata):
+        for text in texts:
             given = split(text)
             if self.exact:
                 if any(given[i : i + len(wanted)] == wanted for i in range(len(given))):
