@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from media import tone, wav_bytes
-from wav2clip.cli import main, taking
+from wav2clip.cli import main
 from wav2clip.cli.finds import UNLIKELY
 
 pytestmark = pytest.mark.everyday
@@ -166,22 +166,6 @@ def shared_library(tmp_path_factory: pytest.TempPathFactory, small_checkpoint: P
         (folder / f"{i}.wav").write_bytes(wav_bytes(wave))
     Library.open(folder / "library", str(small_checkpoint)).index(folder)
     return folder / "library"
-
-
-def test_names_on_disks_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: object, target: object) -> None:
-        raise PermissionError("no links here")
-
-    monkeypatch.setattr(os, "link", refuse)
-    for text in ("one", "two"):
-        (tmp_path / "new").write_text(text)
-        free = tmp_path / "name"
-        if free.exists():
-            with pytest.raises(FileExistsError):
-                taking._take_name(tmp_path / "new", free)
-        else:
-            taking._take_name(tmp_path / "new", free)
-    assert (tmp_path / "name").read_text() == "one"
 
 
 def test_regions_are_copied(command: Run, tmp_path: Path) -> None:

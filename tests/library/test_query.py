@@ -139,3 +139,10 @@ def test_sql() -> None:
             Filters(min_duration=bad).sql()
     with pytest.raises(InputError, match="empty path pattern"):
         Filters(path="").sql()
+
+
+def test_conditions_alone_by_words(library: Library, sounds: Path) -> None:
+    library.index(sounds)
+    found = [r.path for r in library.search("folder:deep", by="words")]
+    assert found == sorted((sounds / "deep").glob("*.wav"))
+    assert [r.confidence for r in library.search("folder:deep")] == [1.0] * len(found)

@@ -88,6 +88,8 @@ def _write_new(folder: Path, name: Path, write: Callable[[Path], object]) -> Non
     """Write under the first name that is free; it appears when the file is whole."""
     import itertools
 
+    from wav2clip.files import rename_new
+
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".wav2clip-")
     os.close(handle)
     try:
@@ -95,27 +97,12 @@ def _write_new(folder: Path, name: Path, write: Callable[[Path], object]) -> Non
         for number in itertools.count(1):
             free = name if number == 1 else Path(f"{name.stem} ({number}){name.suffix}")
             try:
-                _take_name(Path(temporary), folder / free)
+                rename_new(Path(temporary), folder / free)
                 return
             except FileExistsError:
                 continue
     finally:
         Path(temporary).unlink(missing_ok=True)
-
-
-def _take_name(temporary: Path, target: Path) -> None:
-    """Give a file a name that is free.
-
-    Raises:
-        FileExistsError: it is not.
-    """
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        raise
-    except OSError:  # disks such as exFAT have no links
-        target.touch(exist_ok=False)
-        os.replace(temporary, target)
 
 
 PLAYERS = (

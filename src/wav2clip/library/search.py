@@ -173,7 +173,7 @@ class Snapshot:
         barred = np.zeros(len(cosines), bool) if allowed is None else ~allowed
         for condition in wanted.conditions:
             barred |= ~self.meeting(condition)
-        if wanted.by == "words" and scoring.words is not None:
+        if wanted.by == "words" and scoring.words is not None and wanted.phrases:
             barred |= (scoring.words <= 0)[self.file_of]
         cosines = np.where(barred, np.float32(-np.inf), cosines)
         find = self._best_of_files if per_file else self._best_regions
