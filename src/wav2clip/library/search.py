@@ -41,6 +41,8 @@ _BLOCK = 4096
 _FILTERS = 32
 """Conditions of which is remembered which rows meet them: a byte for each row."""
 
+_SEEDS = 200
+
 _MEASURED = 4096
 """Rows of a library that are looked at, at most, to tell how near its sounds lie to queries."""
 
@@ -103,6 +105,7 @@ class Snapshot:
         self.vectors: Vectors = vectors_of(rows).astype(np.float32)
         self.row_ids: NDArray[np.uint64] = rows["_rowid"].to_numpy()
         self.rows = rows.select(RESULT_COLUMNS).combine_chunks()
+        self._starts, self._ends = (self.rows[name].to_numpy() for name in ("start", "end"))
         self.file_of = number_files(rows)
         self._first_rows = np.flatnonzero(np.diff(self.file_of, prepend=-1))
         self._metadata = rows["metadata"].take(pa.array(self._first_rows)).combine_chunks()
@@ -170,15 +173,23 @@ class Snapshot:
         """
         scoring = self._scoring(wanted)
         cosines = self._scores(wanted.vector)
-        barred = np.zeros(len(cosines), bool) if allowed is None else ~allowed
-        for condition in wanted.conditions:
-            barred |= ~self.meeting(condition)
-        if wanted.by == "words" and scoring.words is not None and wanted.phrases:
-            barred |= (scoring.words <= 0)[self.file_of]
-        cosines = np.where(barred, np.float32(-np.inf), cosines)
+        allowed = self._allowed(wanted, scoring, allowed)
+        if allowed is not None:
+            cosines = np.where(allowed, cosines, np.float32(-np.inf))
         find = self._best_of_files if per_file else self._best_regions
         found, scores = find(wanted, scoring, cosines, limit)
         return self._results(wanted, scoring, found, scores)
+
+    def _allowed(
+        self, wanted: Wanted, scoring: _Scoring, allowed: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_] | None:
+        """(rows,) which may be found; None for all."""
+        conditions = [self.meeting(condition) for condition in wanted.conditions]
+        if wanted.by == "words" and scoring.words is not None and wanted.phrases:
+            conditions.append((scoring.words > 0)[self.file_of])
+        for condition in conditions:
+            allowed = condition if allowed is None else allowed & condition
+        return allowed
 
     def _scoring(self, wanted: Wanted) -> _Scoring:
         heard, named = wanted.weights
@@ -194,8 +205,7 @@ class Snapshot:
             return [], np.zeros(0)
         best = np.maximum.reduceat(cosines, self._first_rows)
         files = np.flatnonzero(best > -np.inf)
-        scores = scoring.of(best[files], files)
-        files = files[_near_the_best(scores, limit, scoring.rounding)]
+        files = files[scoring.candidates(best[files], files, limit)]
         can_be_best = np.full(len(best), np.inf, np.float32)
         can_be_best[files] = best[files] - 2 * ROUNDING
         rows = np.flatnonzero(cosines >= can_be_best[self.file_of])
@@ -209,10 +219,9 @@ class Snapshot:
     ) -> tuple[list[Region], NDArray[np.float64]]:
         """The best regions, several of a file where it has several, and their scores."""
         every = np.flatnonzero(cosines > -np.inf)
-        scores = scoring.of(cosines[every], self.file_of[every])
         count = limit
         while True:
-            rows = every[_near_the_best(scores, count, scoring.rounding)]
+            rows = every[scoring.candidates(cosines[every], self.file_of[every], count)]
             exact = scoring.of(exact_scores(self.vectors, wanted.vector, rows), self.file_of[rows])
             ranked, best = rank(rows, exact, len(rows), None)
             found = separate(ranked.tolist(), self._regions(wanted, scoring, cosines))
@@ -251,19 +260,16 @@ class Snapshot:
         found: Sequence[Region],
         scores: NDArray[np.float64],
     ) -> Results:
-        peaks, first, last = (
-            pa.array([region[part] for region in found], pa.int64()) for part in range(3)
-        )
-        rows = np.array(peaks, np.int64)
+        rows, first, last = np.array(found, np.int64).reshape(-1, 3).T
         files = self.file_of[rows].tolist()
         words = [wanted.words_in(self.names.of_file(f)) if scoring.named else () for f in files]
         fit = self.background.logistic(wanted.modality)
         sure = fit.probability(scoring.evidence(scores), scoring.mean, scoring.deviation)
         return Results(
-            self.rows.take(peaks),
+            self.rows.take(pa.array(rows)),
             scores,
-            starts=self.rows["start"].take(first),
-            ends=self.rows["end"].take(last),
+            starts=pa.array(self._starts[first]),
+            ends=pa.array(self._ends[last]),
             similarities=exact_scores(self.vectors, wanted.vector, rows),
             confidences=sure if wanted.asks else np.ones(len(rows)),
             words=words,
@@ -301,6 +307,21 @@ class _Scoring:
         heard = self.heard * worth(cosines, self.independent[files], self.mean, self.deviation)
         return heard if self.words is None else heard + self.named * self.words[files]
 
+    def candidates(
+        self, cosines: NDArray[np.float32], files: NDArray[np.int64], limit: int
+    ) -> NDArray[np.int64]:
+        """Places, in order, of what may be among the best ``limit``.
+
+        A cosine is never worth more than it is, so most need not be looked at closer: those do that
+        would be as good as the best if they were worth all of it.
+        """
+        most = self.heard * cosines.astype(np.float64)
+        if self.words is not None:
+            most += self.named * self.words[files]
+        seeds = np.flatnonzero(most >= _least_of_best(most, max(4 * limit, _SEEDS)))
+        least = _least_of_best(self.of(cosines[seeds], files[seeds]), limit)
+        return np.flatnonzero(most >= least - 2 * self.rounding)
+
     @property
     def rounding(self) -> float:
         """Most that a score can be off by where the cosine is by :data:`ROUNDING`.
@@ -314,12 +335,10 @@ class _Scoring:
         return scores if self.heard == 1 else scores + (1 - self.heard) * self.mean
 
 
-def _near_the_best(scores: NDArray[np.float64], limit: int, rounding: float) -> NDArray[np.int64]:
-    """Places, in order, of what may be among the best ``limit``."""
-    if len(scores) <= limit:
-        return np.arange(len(scores))
-    threshold = np.partition(scores, len(scores) - limit)[len(scores) - limit]
-    return np.flatnonzero(scores >= threshold - 2 * rounding)
+def _least_of_best(scores: NDArray[np.float64], limit: int) -> float:
+    """The smallest of the ``limit`` largest, or the smallest of fewer."""
+    place = max(len(scores) - limit, 0)
+    return float(np.partition(scores, place)[place]) if len(scores) else -np.inf
 
 
 def read_rows(store: Store, where: str | None = None) -> pa.Table:
