@@ -17,7 +17,7 @@ from wav2clip.web.schemas import GenerateRequest
 from wav2clip.web.uploads import Kept
 
 if TYPE_CHECKING:
-    from wav2clip.generation.canvas import Pixels
+    from wav2clip.generation.pictures import Pixels
 
 _SNAPSHOT_SECONDS = 1.0
 

@@ -21,7 +21,7 @@ BACKGROUND = (255, 255, 255)
 """What shows through transparent pixels: white, as on a page."""
 
 
-def open_image(source: ImageSource) -> Image.Image:
+def open_image(source: ImageSource, least: int = 512) -> Image.Image:
     """An upright, opaque RGB picture.
 
     The first frame of an animation is taken; the camera's orientation (EXIF) is applied;
@@ -29,6 +29,8 @@ def open_image(source: ImageSource) -> Image.Image:
 
     Args:
         source: path, or a PIL image, which is not changed.
+        least: pixels along each side that a JPEG keeps; one of twice as many or more is decoded at
+            a half, a quarter or an eighth of its size.
 
     Raises:
         ImageError: it cannot be read, or has more than :data:`MAX_PIXELS` pixels.
@@ -42,7 +44,7 @@ def open_image(source: ImageSource) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(Path(source)) as picture:
                 _checked(picture, name)
-                picture.draft("RGB", (512, 512))  # JPEG only: decode at a fraction of the size
+                picture.draft("RGB", (least, least))  # JPEG only: decode at a fraction of the size
                 return _opaque(picture)
     except ImageError:
         raise
