@@ -18,7 +18,7 @@ from PIL import Image
 from wav2clip.downloads import cache_folder
 from wav2clip.embedding.bulk import ahead
 from wav2clip.errors import InputError
-from wav2clip.files import PICTURE_SUFFIXES, display, modified_ns, walk
+from wav2clip.files import NO_FILE, PICTURE_SUFFIXES, display, modified_ns, walk
 from wav2clip.models.towers.base import Embeddings, Towers
 from wav2clip.models.towers.images import open_image
 
@@ -106,9 +106,10 @@ def _listed(root: Path, failures: dict[Path, str], left_out: Counter[str]) -> It
 
     if root.is_dir():
         return walk(root, PICTURE_SUFFIXES, unlisted, left_out)
-    if root.exists():
+    if root.is_file():
         return [root]
-    raise InputError(f"{display(root)}: no such folder; expected one with pictures in it")
+    what = NO_FILE if root.exists() else "no such folder, expected one with pictures in it"
+    raise InputError(f"{display(root)}: {what}")
 
 
 _Stamp = tuple[int, int]
