@@ -33,7 +33,8 @@ def open_image(source: ImageSource, least: int = 512) -> Image.Image:
             a half, a quarter or an eighth of its size.
 
     Raises:
-        ImageError: it cannot be read, or has more than :data:`MAX_PIXELS` pixels.
+        ImageError: it cannot be read, is PostScript whatever it is called, or has more than
+            :data:`MAX_PIXELS` pixels.
     """
     name = "the picture" if isinstance(source, Image.Image) else display(source)
     try:
@@ -44,6 +45,10 @@ def open_image(source: ImageSource, least: int = 512) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(Path(source)) as picture:
                 _checked(picture, name)
+                if picture.format == "EPS":  # Pillow would start Ghostscript
+                    raise ImageError(
+                        f"{name} is PostScript, a program, and not run: expected pixels"
+                    )
                 picture.draft("RGB", (least, least))  # JPEG only: decode at a fraction of the size
                 return _opaque(picture)
     except ImageError:
