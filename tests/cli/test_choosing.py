@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 import av
@@ -56,6 +58,16 @@ def photos(tmp_path: Path) -> Path:
         pixels = rng.uniform(0.6, 1, (40, 60, 1)) * rng.integers(40, 255, 3)
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:02}.png")
     return folder
+
+
+def start(folder: Path, sound: Path, photos: Path) -> subprocess.Popen[str]:
+    """The command, at work on ``f.mp4``."""
+    command = ["generate", sound, "--pictures", photos, "--film", folder / "f.mp4"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "wav2clip", *map(str, command)],
+        env={**os.environ, "WAV2CLIP_CACHE": str(folder / "cache"), "WAV2CLIP_OFFLINE": "1"},
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
 
 
 def frames_of(film: Path) -> list[np.ndarray]:
@@ -235,16 +247,36 @@ def test_no_pictures_is_an_error_that_says_what_to_do(
     assert not sound.with_name("f.mp4").exists()
 
 
+def test_what_was_looked_at_before_an_interrupt_is_kept(
+    sound: Path, photos: Path, tmp_path: Path
+) -> None:
+    first = next(photos.iterdir()).read_bytes()
+    for number in range(400):
+        (photos / f"more-{number}.png").write_bytes(first)
+    process = start(tmp_path, sound, photos)
+    kept = tmp_path / "cache" / "pictures.sqlite"
+
+    def known() -> int:
+        if not kept.exists():
+            return 0
+        with closing(sqlite3.connect(kept)) as base, suppress(sqlite3.OperationalError):
+            return int(base.execute("SELECT count(*) FROM pictures").fetchone()[0])
+        return 0
+
+    wait_until(lambda: known() or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=HANGS)
+    assert process.returncode == 130, errors
+    assert "pictures, which are kept" in errors.replace("\n", " ")
+    assert 16 <= known() < 412
+    assert not (tmp_path / "f.mp4").exists()
+
+
 def test_an_interrupted_film_is_kept_as_far_as_it_came(
     sound: Path, photos: Path, tmp_path: Path
 ) -> None:
     soundfile.write(sound, tone(300.0), 16_000)
-    command = ["generate", sound, "--pictures", photos, "--film", tmp_path / "f.mp4"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wav2clip", *map(str, command)],
-        env={**os.environ, "WAV2CLIP_CACHE": str(tmp_path / "cache"), "WAV2CLIP_OFFLINE": "1"},
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+    process = start(tmp_path, sound, photos)
 
     def began() -> bool:
         part = next(tmp_path.glob(".f.mp4*.part"), None)

@@ -98,7 +98,8 @@ def choose(
     sums = _sums(score, known, moments, places.seconds)
     cuts, best = _cut(sums, places)
     seconds = places.seconds[cuts]
-    scores = np.diff(sums[cuts], axis=0) / np.maximum(np.diff(seconds), 1e-9)[:, None]
+    lengths = np.maximum(np.diff(seconds), 1e-9).astype(np.float32)
+    scores = np.diff(sums[cuts], axis=0) / lengths[:, None]
     budget = _budget(budget, len(scores), len(known))
     shots = [
         Shot(
