@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections import Counter
@@ -26,6 +27,7 @@ ENOUGH = 512
 """Pixels of the shorter side that are kept for the tower, which looks at 260 or so: what waits to
 be embedded takes little memory, however large the files are."""
 
+_MOST = 2_000_000  # pixels, four times of which are kept at most: of panoramas less than ENOUGH
 _BATCH = 16  # pictures that are embedded, and then kept, together: what an interrupt may cost
 _AHEAD = 2 * _BATCH
 _DECODERS = 4  # at most: a picture of 100 megapixels takes 400 MB while it is decoded
@@ -137,7 +139,8 @@ def _look_at(paths: Iterable[Path]) -> Iterator[tuple[Path, Image.Image | str]]:
 def _look(path: Path) -> tuple[Path, Image.Image | str]:
     try:
         picture = open_image(path)
-        factor = min(picture.size) // ENOUGH
+        width, height = picture.size
+        factor = max(min(width, height) // ENOUGH, math.isqrt(width * height // _MOST))
         return path, picture.reduce(factor) if factor > 1 else picture
     except Exception as error:  # decoders of strangers' files raise nearly anything
         reason = str(error) or type(error).__name__
