@@ -39,6 +39,11 @@ VIDEO_SUFFIXES = _suffixes(
 MEDIA_SUFFIXES = SOUND_SUFFIXES | VIDEO_SUFFIXES
 """Suffixes taken from folders, in the whole package: containers of libsndfile and FFmpeg."""
 
+PICTURE_SUFFIXES = _suffixes(
+    "avif bmp dib gif ico jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp",
+)
+"""Suffixes of pictures taken from folders: what Pillow reads by itself, without other programs."""
+
 _MPEG_OR_TYPESCRIPT = frozenset({".ts", ".mts"})
 _PACKETS = (188, 192, 204)  # bytes of an MPEG transport stream's packets: plain, timed, protected
 _SYNC, _ENOUGH_PACKETS = 0x47, 4  # ISO/IEC 13818-1, section 2.4.3.3

@@ -89,6 +89,26 @@ def test_a_film_as_long_as_its_sound(sound: Path) -> None:
     assert (frames[0] != frames[-1]).any()
 
 
+def test_a_painted_film_follows_its_sound(sound: Path) -> None:
+    wave = 0.01 * tone(2.0)
+    wave[16_000:] = tone(1.0, hz=880)  # something begins after a second
+    soundfile.write(sound, wave, 16_000)
+    films = []
+    for name, option in (("a", "--follow"), ("b", "--follow"), ("plain", "--no-follow")):
+        film = sound.with_name(f"{name}.mp4")
+        result = run(generate, sound, "--film", film, *QUICK, "--film-steps", 1, option)
+        assert result.exit_code == 0, result.output
+        with av.open(str(film)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        films.append(np.stack(frames).astype(float))
+    followed, again, plain = films
+    np.testing.assert_array_equal(followed, again)
+    assert followed.shape == plain.shape == (50, 48, 48, 3)
+    # Quiet moments are darker than in the film that does not follow, loud ones about as light.
+    share = followed.mean(axis=(1, 2, 3)) / plain.mean(axis=(1, 2, 3))
+    assert share[5:20].max() < 0.96 < share[35:45].min()
+
+
 def test_silence_is_said_and_still_painted(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
     result = run(generate, tmp_path / "silent.wav", "-o", tmp_path / "s.png", *QUICK, "--json")

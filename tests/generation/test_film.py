@@ -18,10 +18,13 @@ from media import encode, tone
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import AudioError, InputError
 from wav2clip.generation.film import (
+    Keys,
+    Moments,
     blend,
     check_film,
     frame_count,
     grow,
+    key_times,
     listen,
     sound_seconds,
     write_film,
@@ -29,6 +32,7 @@ from wav2clip.generation.film import (
 from wav2clip.generation.fourier import FourierCanvas
 from wav2clip.generation.guide import Guide, Settings
 from wav2clip.generation.prompts import Prompt
+from wav2clip.generation.rhythm import Rhythm
 
 FPS = 25
 
@@ -63,7 +67,8 @@ def test_frames_are_blended_between_keys(
 ) -> None:
     levels, gaps = [level for level, _ in keys], [gap for _, gap in keys]
     seconds = np.cumsum(gaps)
-    frames = list(blend((grey(level) for level in levels), seconds, fps, count))
+    times = Keys(seconds, np.full(len(seconds), np.inf))
+    frames = list(blend((grey(level) for level in levels), times, fps, count))
     assert len(frames) == count
     for number, frame in enumerate(frames):
         expected = level_at(number / fps, levels, seconds.tolist())
@@ -79,7 +84,7 @@ def test_keys_are_made_when_they_are_needed_and_no_sooner() -> None:
             made.append(number)
             yield grey(number)
 
-    frames = blend(keys(), np.arange(10) + 0.5, 10, 30)
+    frames = blend(keys(), Keys(np.arange(10) + 0.5, np.full(10, np.inf)), 10, 30)
     for _ in range(5):
         next(frames)
     assert made == [0]
@@ -87,6 +92,40 @@ def test_keys_are_made_when_they_are_needed_and_no_sooner() -> None:
     assert made == [0, 1]
     assert len(list(frames)) == 24
     assert made == [0, 1, 2, 3]
+
+
+def course(onsets: list[float], strengths: list[float]) -> Rhythm:
+    nothing = np.zeros(1, np.float32)
+    return Rhythm(9.0, 1.0, np.array(onsets), np.array(strengths, np.float32), nothing, nothing)
+
+
+def test_keys_come_with_strong_onsets() -> None:
+    moments = Moments(np.zeros((5, 2), np.float32), np.arange(5) + 0.5)
+    plain = key_times(moments)
+    np.testing.assert_array_equal(plain.seconds, moments.seconds)
+    assert np.isinf(plain.fades).all()
+    # The first stands from the beginning; 1.2 is weaker than 1.4; 2.4 is weak; 3.3 is strong.
+    times = key_times(moments, course([0.4, 1.2, 1.4, 2.4, 3.3], [0.9, 0.5, 0.7, 0.2, 0.6]))
+    np.testing.assert_allclose(times.seconds, [0.5, 1.6, 2.5, 3.5, 4.5])
+    np.testing.assert_allclose(times.fades, [np.inf, 0.2, np.inf, 0.2, np.inf])
+    frames = list(blend((grey(40 * k) for k in range(5)), times, 10, 50))
+    levels = [int(frame[0, 0, 0]) for frame in frames]
+    assert levels[5:15] == [0] * 10  # it stands until the onset at 1.4,
+    assert levels[15] == 20 and levels[16] == 40  # and has changed a fifth of a second later
+    assert 40 < levels[20] < 80  # where nothing begins, it comes little by little
+
+
+@given(
+    st.floats(0.05, 2.0),
+    st.integers(1, 20),
+    st.lists(st.tuples(st.floats(0, 30), st.floats(0, 0.99)), max_size=40),
+)
+def test_keys_keep_their_order(hop: float, count: int, onsets: list[tuple[float, float]]) -> None:
+    moments = Moments(np.zeros((count, 2), np.float32), np.arange(count) * hop + 0.5)
+    onsets = sorted(set(onsets))
+    times = key_times(moments, course([at for at, _ in onsets], [s for _, s in onsets]))
+    assert (np.diff(times.seconds) > 0).all()
+    assert (np.abs(times.seconds - moments.seconds) <= hop).all()
 
 
 def read_film(path: Path) -> tuple[np.ndarray, np.ndarray, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wav2clip.cli import painting
+from wav2clip.cli import choosing, painting
 
 if TYPE_CHECKING:
     from wav2clip.cli.painting import Painter
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def generate(
+    context: typer.Context,
     sound: Annotated[Path, typer.Argument(metavar="FILE", help="Any audio or video file.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Picture: .png, .jpg or .webp.")
@@ -23,6 +24,16 @@ def generate(
     film: Annotated[
         Path | None, typer.Option(help="Instead of a picture a film: .mp4, .mov or .mkv.")
     ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Choose from the pictures of this folder, in place of painting."),
+    ] = None,
+    collage: Annotated[
+        bool, typer.Option("--collage", help="With --pictures: the best nine in one picture.")
+    ] = False,
+    budget: Annotated[
+        int, typer.Option(min=1, help="Film, with --pictures: how often one may come.")
+    ] = 3,
     size: painting.SizeOption = "512",
     steps: painting.StepsOption = 500,
     seed: painting.SeedOption = 0,
@@ -49,6 +60,9 @@ def generate(
     ] = 20,
     frame: Annotated[float, typer.Option(help="Film: seconds heard per key picture.")] = 1.0,
     hop: Annotated[float, typer.Option(help="Film: seconds between key pictures.")] = 0.5,
+    follow: Annotated[
+        bool, typer.Option(help="Film: keep time with the sound, move and shine with it.")
+    ] = True,
     fps: Annotated[int, typer.Option(min=1, max=120, help="Film: frames per second.")] = 25,
     vqgan: painting.VqganOption = painting.DEFAULT_VQGAN,
     model: painting.ModelOption = "builtin",
@@ -58,13 +72,18 @@ def generate(
 ) -> None:
     """Make a picture or a film that a sound is close to, in the space of CLIP.
 
-    A canvas is optimised until its random cut-outs are embedded near the sound. The picture is
-    saved every so many steps and when interrupted, so nothing is lost; an interrupted film ends
-    where it had come to. Equal seeds give equal pictures on one machine.
+    With --pictures it is chosen from your own pictures, which needs no PyTorch. They are looked at
+    once, and known from then on.
+
+    Without, it is painted: a canvas is optimised until its random cut-outs are embedded near the
+    sound. The picture is saved every so many steps and when interrupted, so nothing is lost; an
+    interrupted film ends where it had come to. Equal seeds give equal pictures on one machine.
 
     Example: `wav2clip generate rain.ogg -o rain.png`
 
     Film: `wav2clip generate storm.ogg --film storm.mp4 --size 256 --prompt "oil painting:0.3"`
+
+    Chosen: `wav2clip generate storm.ogg --pictures ~/Pictures --film storm.mp4 --size 1280x720`
     """
     from wav2clip.cli import console
     from wav2clip.errors import InputError
@@ -72,32 +91,95 @@ def generate(
     target = film or output
     if target is None or (film and output):
         raise InputError("give one of -o PICTURE and --film FILM")
+    _check_meaning(context, chosen=pictures is not None, is_film=film is not None)
+    _check_target(target, size, is_film=film is not None)
+    silent = painting.warn_of_silence(sound)
+    timing = (frame, hop, fps)
+    if pictures is not None:
+        taste = choosing.Taste(pictures, size, model, image_tower, center, device)
+        begun = time.perf_counter()
+        chooser = choosing.Chooser(taste)
+        if film is not None:
+            summary = choosing.make_film(
+                chooser, sound, film, timing, budget, seed, following=follow
+            )
+        else:
+            summary = choosing.make_still(chooser, sound, target, collage=collage)
+        _report(target, {**summary, **chooser.summary()}, silent, begun, as_json)
+        console.report_failures(chooser.album.failures, 1)
+        return
     style = painting.Style(
         size, steps, seed, cutouts, canvas, vqgan, image_tower, model, center, learning_rate
     )
-    _check_target(target, style, is_film=film is not None)
-    silent = painting.warn_of_silence(sound)
     painter = painting.Painter(style, device)
     extra = _extra_prompts(painter, prompt or [], image_prompt or [])
     begun = time.perf_counter()
     if film is not None:
-        timing = (frame, hop, fps)
-        summary = _film(painter, sound, film, extra, audio_weight, init, film_steps, timing)
+        summary = _film(
+            painter, sound, film, extra, audio_weight, init, film_steps, timing, following=follow
+        )
     else:
         with console.err.status("listening"):
             prompts = [painter.prompter.sound(sound, audio_weight), *extra]
             guide = painter.begin(prompts, init)
         details = {"sound": sound.name, "prompts": [*(prompt or []), *(image_prompt or [])]}
         summary = _picture(painter, guide, prompts, target, snapshot_every, details)
+    _report(target, summary, silent, begun, as_json)
+
+
+_PAINTING = [
+    "steps",
+    "canvas",
+    "prompt",
+    "image_prompt",
+    "audio_weight",
+    "init",
+    "cutouts",
+    "learning_rate",
+    "snapshot_every",
+    "film_steps",
+    "vqgan",
+]
+_CHOOSING = ["collage", "budget"]
+_CHOSEN_FILM = ["frame", "hop", "fps", "follow", "budget", "seed"]
+
+
+def _check_meaning(context: typer.Context, *, chosen: bool, is_film: bool) -> None:
+    """What was asked for and would have no effect is refused, not passed over."""
+    from wav2clip.errors import InputError
+
+    if not chosen:
+        names, reason = _CHOOSING, "is for pictures that are chosen: give --pictures FOLDER, too"
+    elif is_film:
+        names, reason = [*_PAINTING, "collage"], "means nothing for a film of chosen pictures"
+    else:
+        names, reason = [*_PAINTING, *_CHOSEN_FILM], "means nothing for a picture that is chosen"
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"--{name.replace('_', '-')} {reason}")
+
+
+def _report(
+    target: Path, summary: dict[str, Any], silent: bool, begun: float, as_json: bool
+) -> None:
+    from wav2clip.cli import console
+
     seconds = round(time.perf_counter() - begun, 2)
     summary = {"output": str(target), **summary, "silent": silent, "seconds": seconds}
     if as_json:
         console.print_json(summary)
-    else:
-        console.out.print(f"{target} in {seconds:.0f} s", markup=False, soft_wrap=True)
+        return
+    for shot in summary.get("shots", ()):
+        console.out.print(
+            f"{shot['start']:8.2f} s  {shot['picture']}", markup=False, soft_wrap=True
+        )
+    for choice in summary.get("chosen", ()):
+        console.out.print(f"{choice['score']:.2f}  {choice['picture']}", markup=False)
+    console.out.print(f"{target} in {seconds:.0f} s", markup=False, soft_wrap=True)
 
 
-def _check_target(target: Path, style: painting.Style, *, is_film: bool) -> None:
+def _check_target(target: Path, size: str, *, is_film: bool) -> None:
     """A wrong name should not cost the minutes before it is written."""
     from wav2clip.errors import InputError
     from wav2clip.files import display
@@ -105,7 +187,7 @@ def _check_target(target: Path, style: painting.Style, *, is_film: bool) -> None
     from wav2clip.generation.pictures import check_picture_name
 
     if is_film:
-        check_film(target, *painting.parse_size(style.size))
+        check_film(target, *painting.parse_size(size))
     else:
         check_picture_name(target)
     if not target.absolute().parent.is_dir():
@@ -165,34 +247,28 @@ def _film(
     init: Path | None,
     film_steps: int,
     timing: tuple[float, float, int],
+    *,
+    following: bool,
 ) -> dict[str, Any]:
     from wav2clip.cli import console
-    from wav2clip.files import atomic_path, display
-    from wav2clip.generation import film
+    from wav2clip.generation import camera, film, rhythm
 
     frame, hop, fps = timing
     with console.err.status("listening"):
         moments = film.listen(painter.model, sound, frame, hop)
         count = film.frame_count(film.sound_seconds(sound), fps)
         prompts = [[painter.prompter.embedding(e, weight), *extra] for e in moments.embeddings]
+        course = rhythm.measure(sound) if following else None
         guide = painter.begin(prompts[0], init)
     total = painter.style.steps + film_steps * (len(prompts) - 1)
     container = film.CONTAINERS[target.suffix.lower()]
-    with atomic_path(target) as temporary:
-        try:
-            with console.progress_bar("filming", total, "steps") as advance:
-                keys = film.grow(
-                    guide, prompts, painter.style.steps, film_steps, lambda _: advance()
-                )
-                frames = film.blend(keys, moments.seconds, fps, count)
-                film.write_film(temporary, frames, painter.size, fps, sound, container)
-        except KeyboardInterrupt:
-            kept = target.with_stem(f"{target.stem}-interrupted")
-            temporary.replace(kept)
-            console.err.print(
-                f"{display(kept)} ends after {guide.steps} of {total} steps",
-                markup=False,
-                soft_wrap=True,
-            )
-            raise
+    with (
+        painting.film_file(target, lambda: f"{guide.steps} of {total} steps") as path,
+        console.progress_bar("filming", total, "steps") as advance,
+    ):
+        keys = film.grow(guide, prompts, painter.style.steps, film_steps, lambda _: advance())
+        frames = film.blend(keys, film.key_times(moments, course), fps, count)
+        if course is not None:
+            frames = camera.moved(frames, camera.follow(course, fps, count))
+        film.write_film(path, frames, painter.size, fps, sound, container)
     return {"steps": guide.steps, "keys": len(prompts), "frames": count, "fps": fps}

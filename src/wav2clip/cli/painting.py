@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from wav2clip.embedding.embedder import Wav2CLIP
-    from wav2clip.generation.canvas import Pixels
     from wav2clip.generation.guide import Guide
+    from wav2clip.generation.pictures import Pixels
     from wav2clip.generation.prompts import Prompt, Prompter
 
 SizeOption = Annotated[str, typer.Option(help="Pixels: 512, or WIDTHxHEIGHT such as 640x360.")]
@@ -58,12 +59,10 @@ class Style:
 
     def recipe(self, **more: Any) -> dict[str, Any]:
         """What made a picture, as JSON."""
-        from wav2clip import __version__
-
         own = {key: value for key, value in asdict(self).items() if value is not None}
         if self.canvas != "vqgan":
             del own["vqgan"]
-        return {"made by": f"wav2clip {__version__}", **own, **more}
+        return made_by(**own, **more)
 
 
 class Painter:
@@ -129,6 +128,39 @@ class Painter:
         return loss
 
 
+def made_by(**recipe: Any) -> dict[str, Any]:
+    """What is kept in a picture, as JSON, with the version that made it."""
+    from wav2clip import __version__
+
+    return {"made by": f"wav2clip {__version__}", **recipe}
+
+
+@contextmanager
+def film_file(target: Path, reached: Callable[[], str]) -> Iterator[Path]:
+    """A path for a film, which takes its name when it is whole.
+
+    One that is interrupted is kept beside it as NAME-interrupted.
+
+    Args:
+        target: its name.
+        reached: says how far it came, for people.
+    """
+    from wav2clip.cli import console
+    from wav2clip.files import atomic_path, display
+
+    with atomic_path(target) as temporary:
+        try:
+            yield temporary
+        except KeyboardInterrupt:
+            if temporary.exists():
+                kept = target.with_stem(f"{target.stem}-interrupted")
+                temporary.replace(kept)
+                console.err.print(
+                    f"{display(kept)} ends after {reached()}", markup=False, soft_wrap=True
+                )
+            raise
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """``"512"`` or ``"640x360"`` (width, height) to (height, width)."""
     from wav2clip.errors import InputError
@@ -143,7 +175,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def warn_of_silence(sound: Path) -> bool:
     """Whether a recording is silent; says so on standard error."""
     from wav2clip.cli import console
-    from wav2clip.generation.prompts import is_silent
+    from wav2clip.generation.rhythm import is_silent
 
     silent = is_silent(sound)
     if silent:

@@ -6,18 +6,11 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from wav2clip.errors import InputError
+from wav2clip.generation.pictures import Pixels, check_size
 from wav2clip.models.towers.images import ImageSource, open_image
-
-Pixels = NDArray[np.uint8]
-"""A picture (height, width, 3), RGB."""
-
-SMALLEST, LARGEST = 32, 8192
-"""Pixels along a side that a canvas may have."""
 
 
 class Canvas(nn.Module, ABC):
@@ -33,9 +26,7 @@ class Canvas(nn.Module, ABC):
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
-        for name, side in (("height", height), ("width", width)):
-            if not SMALLEST <= side <= LARGEST:
-                raise InputError(f"the {name} is {side} pixels, expected {SMALLEST} to {LARGEST:,}")
+        check_size(height, width)
         self.height, self.width = height, width
 
     @abstractmethod

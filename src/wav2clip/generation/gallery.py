@@ -134,6 +134,11 @@ def label_of(sound: Path) -> str:
 
 def describe(recipe: Mapping[str, Any]) -> str:
     """A recipe of `wav2clip generate` in words."""
+    if "chosen" in recipe:
+        return (
+            f"Chosen from {recipe.get('of')} pictures: {', '.join(recipe['chosen'])}; image tower "
+            f"{recipe.get('image_tower')}, audio encoder {recipe.get('model')}."
+        )
     canvas = recipe.get("vqgan", recipe.get("canvas"))
     return (
         f"Canvas {canvas} of {recipe.get('size')} pixels, {recipe.get('done')} steps of "

@@ -7,14 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from wav2clip.errors import InputError
 from wav2clip.files import atomic_path, display
-from wav2clip.generation.canvas import Pixels
+
+Pixels = NDArray[np.uint8]
+"""A picture (height, width, 3), RGB."""
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Suffixes of pictures, and what Pillow calls them."""
+
+SMALLEST, LARGEST = 32, 8192
+"""Pixels along a side that pictures and films may have."""
 
 _DESCRIPTION = 0x010E
 # ImageDescription of EXIF, which all three formats carry.
@@ -31,6 +38,17 @@ def check_picture_name(path: Path) -> None:
         raise InputError(
             f"{display(path)}: a picture ends in {', '.join(FORMATS)}, this in {path.suffix!r}"
         )
+
+
+def check_size(height: int, width: int) -> None:
+    """Nothing, if pictures of that size can be made.
+
+    Raises:
+        InputError: a side below :data:`SMALLEST` or above :data:`LARGEST` pixels.
+    """
+    for name, side in (("height", height), ("width", width)):
+        if not SMALLEST <= side <= LARGEST:
+            raise InputError(f"the {name} is {side} pixels, expected {SMALLEST} to {LARGEST:,}")
 
 
 def save_picture(path: Path, pixels: Pixels, recipe: Mapping[str, Any]) -> None:

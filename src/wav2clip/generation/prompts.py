@@ -10,15 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from wav2clip.audio import io
 from wav2clip.audio.io import Source
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.errors import InputError
 from wav2clip.models.space import unit
 from wav2clip.models.towers.images import ImageSource
-
-SILENCE = 1e-4
-"""Amplitude below which nothing is heard: three steps of 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +126,6 @@ def parse_weighted(text: str) -> tuple[str, float]:
     if not found.strip():
         raise InputError(f"got the prompt {text!r}, expected words, and a weight after a colon")
     return found.strip(), 1.0 if weight is None else weight
-
-
-def is_silent(source: Source) -> bool:
-    """Whether no sample of a recording exceeds :data:`SILENCE`; reads up to the first that does."""
-    stream = io.stream_audio(source)
-    return all(float(np.abs(block).max(initial=0)) <= SILENCE for block in stream)
 
 
 def _number(text: str) -> float | None:

@@ -19,7 +19,7 @@ from wav2clip.web.schemas import GenerateRequest
 from wav2clip.web.uploads import Kept
 
 if TYPE_CHECKING:
-    from wav2clip.generation.canvas import Pixels
+    from wav2clip.generation.pictures import Pixels
     from wav2clip.generation.prompts import Prompt, Prompter
 
 _SNAPSHOT_SECONDS = 1.0

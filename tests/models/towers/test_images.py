@@ -31,6 +31,14 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
     assert open_image(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
 
 
+def test_postscript_is_not_run(tmp_path: Path) -> None:
+    with (tmp_path / "a.eps").open("wb") as file:
+        Image.new("RGB", (4, 4)).save(file, "EPS")
+    (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"a\.jpg is PostScript"):
+        open_image(tmp_path / "a.jpg")
+
+
 def test_cmyk_jpeg(tmp_path: Path) -> None:
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
     red, green, blue = open_image(tmp_path / "a.jpg").getpixel((8, 8))

@@ -21,7 +21,7 @@ BACKGROUND = (255, 255, 255)
 """What shows through transparent pixels: white, as on a page."""
 
 
-def open_image(source: ImageSource) -> Image.Image:
+def open_image(source: ImageSource, least: int = 512) -> Image.Image:
     """An upright, opaque RGB picture.
 
     The first frame of an animation is taken; the camera's orientation (EXIF) is applied;
@@ -29,9 +29,12 @@ def open_image(source: ImageSource) -> Image.Image:
 
     Args:
         source: path, or a PIL image, which is not changed.
+        least: pixels along each side that a JPEG keeps; one of twice as many or more is decoded at
+            a half, a quarter or an eighth of its size.
 
     Raises:
-        ImageError: it cannot be read, or has more than :data:`MAX_PIXELS` pixels.
+        ImageError: it cannot be read, is PostScript whatever it is called, or has more than
+            :data:`MAX_PIXELS` pixels.
     """
     name = "the picture" if isinstance(source, Image.Image) else display(source)
     try:
@@ -42,7 +45,11 @@ def open_image(source: ImageSource) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(Path(source)) as picture:
                 _checked(picture, name)
-                picture.draft("RGB", (512, 512))  # JPEG only: decode at a fraction of the size
+                if picture.format == "EPS":  # Pillow would start Ghostscript
+                    raise ImageError(
+                        f"{name} is PostScript, a program, and not run: expected pixels"
+                    )
+                picture.draft("RGB", (least, least))  # JPEG only: decode at a fraction of the size
                 return _opaque(picture)
     except ImageError:
         raise
