@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wav2clip.errors import InputError
+from wav2clip.library import Library
 from wav2clip.library.filters import Filters, path_pattern
 from wav2clip.library.query import Query, Term, parse, weighted
 from wav2clip.library.words import Condition
