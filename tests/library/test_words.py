@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from wav2clip.library import library as library_module
 from wav2clip.library.copy import NAME
 from wav2clip.library.query import parse
 from wav2clip.library.words import (
-    RARITY,
+    ONLY,
     WEIGHT,
     WHOLE,
     Condition,
@@ -76,17 +75,15 @@ def test_any_text_is_split(text: str) -> None:
 
 
 def slow_evidence(paths: list[list[str]], phrase: list[str]) -> list[float]:
-    """The sum over the words, written out."""
-    rarity = {}
-    for word in dict.fromkeys(phrase):
-        holders = sum(word in path for path in paths)
-        rarity[word] = math.log(1 + (len(paths) - holders + 0.5) / (holders + 0.5))
+    """The share of the words, and what all of them are worth, written out."""
+    wanted = set(phrase)
+    holders = sum(wanted <= set(path) for path in paths)
     worth = []
     for path in paths:
-        given = [value for word, value in rarity.items() if word in path]
-        share = len(given) / max(1, len(rarity))
-        whole = WHOLE if len(given) == len(rarity) > 1 else 0.0
-        worth.append(share * (WEIGHT + RARITY * sum(given)) + whole)
+        given = len(wanted & set(path))
+        more = ONLY if holders == 1 else WHOLE if len(wanted) > 1 else 0
+        whole = wanted and given == len(wanted)
+        worth.append(WEIGHT * given / max(1, len(wanted)) + (more if whole else 0))
     return worth
 
 
@@ -101,26 +98,28 @@ def test_evidence_against_a_slow_one(paths: list[list[str]], phrase: list[str]) 
     assert (found >= 0).all()
 
 
-def test_rare_words_and_whole_phrases_count_for_more() -> None:
+def test_whole_phrases_and_rare_words_count_for_more() -> None:
     names = names_of("/rain/a.wav", "/rain/b.wav", "/rain/tin.wav", "/wind/tin roof.wav", "/c.wav")
-    rain, _, two, rare, none = names.evidence("rain on a tin roof")
-    assert none == 0.0 < rain < two < rare
+    rain, _, two, also_two, none = names.evidence("rain on a tin roof")
+    assert none == 0.0 < rain < two == also_two < WEIGHT
+    only = pytest.approx(WEIGHT + ONLY)
+    assert names.evidence("tin roof").max() == only
+    assert names.evidence("rain").max() == pytest.approx(WEIGHT), "three files have it"
+    assert names.evidence("wind").max() == only
+    several = names_of("/tin roof 1.wav", "/tin roof 2.wav", "/c.wav")
+    assert several.evidence("tin roof").max() == pytest.approx(WEIGHT + WHOLE)
 
 
 def test_phrases_weigh_as_in_the_query() -> None:
     names = names_of("/rain.wav", "/dog.wav", "/cat.wav")
     query = Query.text("rain") - 0.5 * Query.text("dog") + 0.5 * Query.audio("x.wav")
     assert query.phrases == (("rain", 0.5), ("dog", -0.25))
-    one = WEIGHT + RARITY * math.log(1 + 2.5 / 1.5)
+    one = WEIGHT + ONLY
     np.testing.assert_allclose(names.score(query.phrases), [one / 2, -one / 4, 0.0], rtol=1e-6)
     assert Query.audio("x.wav").phrases == ()
 
 
 # In a library ---------------------------------------------------------------------------------
-
-
-RARE = math.log(1 + 4.5 / 1.5)
-"""Inverse document frequency of a word that one of five files has."""
 
 
 @pytest.fixture
@@ -142,7 +141,7 @@ def test_a_name_lifts_its_file_by_a_known_amount(named: Library) -> None:
     assert set(sound) == set(both)
     for name, result in both.items():
         assert result.similarity == pytest.approx(sound[name].score, abs=1e-6)
-        lifted = WEIGHT + RARITY * 2 * RARE + WHOLE if name == "dog_bark_01.wav" else 0.0
+        lifted = WEIGHT + ONLY if name == "dog_bark_01.wav" else 0.0
         assert result.score == pytest.approx(sound[name].score + lifted, abs=1e-6)
         assert result.words == (("dogs", "barking") if lifted else ())
         assert sound[name].words == ()
@@ -164,9 +163,7 @@ def test_words_alone(named: Library) -> None:
 def test_what_is_subtracted_falls(named: Library) -> None:
     query = Query.text("rain") - Query.text("dogs barking")
     (dog,) = (r for r in named.search(query) if r.path.name == "dog_bark_01.wav")
-    assert dog.score == pytest.approx(
-        dog.similarity - (WEIGHT + RARITY * 2 * RARE + WHOLE) / 2, abs=1e-6
-    )
+    assert dog.score == pytest.approx(dog.similarity - (WEIGHT + ONLY) / 2, abs=1e-6)
     assert dog.words == (), "they are no reason to be there"
 
 

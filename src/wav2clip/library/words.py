@@ -1,16 +1,15 @@
 """Words that people gave a sound, beside what is heard: its name, its folders, and its metadata.
 
 People name their sounds, so a phrase is looked for in both. The share of the phrase's words that
-were given to a file is multiplied by :data:`WEIGHT`, and by :data:`RARITY` times how rare they are
-in the library, and added to the cosine; a file that was given all of several words gets
-:data:`WHOLE` more. One common word decides among sounds that fit about as well, while a whole
-phrase is no accident, and carries a sound that nothing else would find.
+were given to a file, times :data:`WEIGHT`, is added to the cosine; :data:`WHOLE` where it was given
+all of several; and :data:`ONLY` where no other file was given all of them. So words decide among
+sounds that fit about as well, while a phrase that one file alone was given is no accident, and
+carries a sound that nothing else would find.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import unicodedata
@@ -26,10 +25,8 @@ from snowballstemmer import stemmer
 
 from wav2clip.library import ucs
 
-WEIGHT, RARITY, WHOLE = 0.1, 0.015, 0.2
-"""What is added to a cosine: for the share of a phrase's words, for the sum of their inverse
-document frequencies, and for all of several words. docs/results/words.md has how they were chosen.
-"""
+WEIGHT, WHOLE, ONLY = 0.05, 0.1, 0.35
+"""What is added to a cosine. docs/results/words.md has how they were chosen."""
 
 FIELDS = {
     "name": (),
@@ -194,19 +191,15 @@ class Names:
         return given
 
     def evidence(self, phrase: str) -> NDArray[np.float32]:
-        """(files,) what the words of a phrase that were given to each file are worth, 0 or more.
-
-        Rarity is the inverse document frequency of BM25 (Robertson and Zaragoza 2009, section 3.1).
-        """
-        found, rarity, asked = np.zeros(self.files, np.float32), np.zeros(self.files, np.float32), 0
-        for wanted in dict.fromkeys(map(stem, split(phrase))):
-            owners = self._holders(wanted)
-            asked += 1
-            found[owners] += 1
-            rarity[owners] += math.log(1 + (self.files - len(owners) + 0.5) / (len(owners) + 0.5))
-        share = found / np.float32(max(asked, 1))
-        worth = share * (np.float32(WEIGHT) + np.float32(RARITY) * rarity)
-        return worth + np.float32(WHOLE) * (found == asked) if asked > 1 else worth
+        """(files,) what the words of a phrase that were given to each file are worth, 0 or more."""
+        wanted = list(dict.fromkeys(map(stem, split(phrase))))
+        found = np.zeros(self.files, np.float32)
+        for each in wanted:
+            found[self._holders(each)] += 1
+        whole = (found == len(wanted)) & bool(wanted)
+        more = ONLY if np.count_nonzero(whole) == 1 else WHOLE if len(wanted) > 1 else 0.0
+        share = found / np.float32(max(len(wanted), 1))
+        return np.float32(WEIGHT) * share + np.float32(more) * whole
 
     def _holders(self, wanted: str) -> NDArray[np.int64]:
         """The files that were given a stem."""
