@@ -96,9 +96,11 @@ def rows_of(vectors: np.ndarray, first: int) -> pa.Table:
         "size": np.full(count, 441_044),
         "mtime_ns": np.full(count, 10**18) + np.arange(count),
         "hash": [file * 2 for file in files],
+        "sound": [file * 2 for file in files],
         "fingerprint": ["0" * 16] * count,
         "tags": pa.nulls(count, pa.list_(pa.string())),
         "metadata": pa.nulls(count, pa.string()),
+        "origins": pa.nulls(count, pa.string()),
         "vector": vector_column(vectors),
     }
     return pa.table(columns, schema=segment_schema(DIMENSION))

@@ -240,3 +240,48 @@ def test_help_shows_an_example(command: Run, name: str) -> None:
     assert done.returncode == 0
     assert f"wav2clip {name}" in done.stdout
     assert "Example" in done.stdout
+
+
+def test_check(command: Run, small_checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    (folder / "good.wav").write_bytes(wav_bytes(tone(0.5)))
+    (folder / "silent.wav").write_bytes(wav_bytes(0 * tone(0.5)))
+    (folder / "clipped.wav").write_bytes(wav_bytes(np.clip(4 * tone(0.5), -1, 1)))
+    (folder / "broken.wav").write_bytes(b"broken")
+
+    told = command("check", folder, "--clipped", "10")
+    assert told.returncode == 0, "it is a report"
+    lines = told.stdout.splitlines()
+    assert lines[-1] == "checked 4 files: 1 unreadable, 1 silent, 1 clipped"
+    assert [line.split(": ")[0] for line in lines[:-1]] == [
+        str(folder / f"{name}.wav") for name in ("broken", "clipped", "silent")
+    ]
+    assert "clipped (" in lines[1]
+    assert f"{folder / 'silent.wav'}: silent (peak -inf dBFS, RMS -inf dBFS)" in lines
+
+    report = command("check", folder, tmp_path / "missing", "--all", "--json")
+    assert report.returncode == 1
+    assert "missing: no such file" in report.stderr
+    summary = json.loads(report.stdout)
+    assert summary["checked"] == 4
+    assert summary["counts"]["silent"] == 1
+    broken, clipped, good, silent = summary["files"]
+    assert (list(broken["findings"]), broken["peak_dbfs"]) == (["unreadable"], None)
+    assert clipped["peak_dbfs"] == 0.0
+    assert clipped["clipped_samples"] > 1000
+    assert (good["findings"], good["peak_dbfs"], good["seconds"]) == ({}, -6.02, 0.5)
+    assert silent["peak_dbfs"] is None
+
+    (folder / "broken.wav").unlink()
+    assert command("index", folder, "--model", small_checkpoint).returncode == 0
+    (folder / "later.wav").write_bytes(wav_bytes(0 * tone(0.5)))
+    table = command("check", "--csv")
+    assert table.returncode == 0, table.stderr
+    rows = list(csv.DictReader(table.stdout.splitlines()))
+    assert [(Path(row["path"]).name, row["findings"]) for row in rows] == [
+        ("clipped.wav", "clipped"), ("silent.wav", "silent")
+    ]  # fmt: skip
+    wrong = command("check", folder, "--json", "--csv")
+    assert wrong.returncode == 1
+    assert "give one of" in wrong.stderr

@@ -92,7 +92,7 @@ def index(
     else:
         for line in summary_lines(report, opened):
             console.out.print(line, markup=False, soft_wrap=True)
-    done = report.added + report.updated + report.reused + report.unchanged
+    done = report.added + report.updated + report.reused + report.retagged + report.unchanged
     console.report_left_out(report.left_out)
     console.report_failures({**report.skipped, **report.failures}, done, may_be_none=True)
 
@@ -103,6 +103,7 @@ def summary_lines(report: IndexReport, library: Library) -> list[str]:
         "added": report.added,
         "updated": report.updated,
         "moved, copied or touched": report.reused,
+        "with other tags": report.retagged,
         "unchanged": report.unchanged,
         "dropped": report.pruned,
         "gone (drop them with --prune)": report.missing,

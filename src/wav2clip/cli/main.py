@@ -24,6 +24,7 @@ COMMANDS = {
     "search": "Find sounds by a phrase, a picture, another sound, or a sum of them.",
     "similar": "List the sounds of the library that are most like a recording.",
     "duplicates": "List recordings that are there twice.",
+    "check": "List recordings that are silent, clipped, out of phase, cut or not readable.",
     "tag": "Tag the sounds of the library with any labels, with no training.",
     "rename": "Rename files as the Universal Category System has it.",
     "metadata": "Write the words of the library's files into a table, and read them from one.",

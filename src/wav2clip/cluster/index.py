@@ -103,7 +103,7 @@ class ClusterExecutor:
         self._joined = False
 
     def hash(self, files: Iterable[KnownFile]) -> Iterator[tuple[KnownFile, str | None]]:
-        """Files with the hash of their content, or the reason why there is none."""
+        """Files with the hashes of their content, or the reason why there are none."""
         todo = list(files)
         columns = {
             "inner": [os.fsencode(file.path) for file in todo],
@@ -118,7 +118,8 @@ class ClusterExecutor:
             batches = self._stream(readers, pa.table(columns), sizes, HashWorker, lambda: arguments)
             for done, row in enumerate(batches, start=1):
                 file = todo[row["row"].as_py()]
-                yield replace(file, hash=row["hash"].as_py()), row["reason"].as_py()
+                hashes = {name: row[name].as_py() for name in ("hash", "sound")}
+                yield replace(file, **hashes), row["reason"].as_py()
                 progress(done, len(todo))
 
     def embed(
@@ -172,13 +173,13 @@ class ClusterExecutor:
 
 
 class HashWorker:
-    """Reads files and gives the hash of what they hold."""
+    """Reads files and gives the hashes of what they hold."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
 
     def __call__(self, files: pa.Table) -> pa.Table:
-        """Columns of KnownFile with ``row`` to ``row``, ``hash`` and ``reason``."""
+        """Columns of KnownFile with ``row`` to ``row``, ``hash``, ``sound`` and ``reason``."""
         columns = (files[name].to_pylist() for name in ("inner", "size", "mtime_ns", "ctime_ns"))
         known = [
             KnownFile(Path(os.fsdecode(path)), size, mtime, ctime_ns=ctime)
@@ -189,6 +190,7 @@ class HashWorker:
             {
                 "row": files["row"],
                 "hash": [file.hash for file, _ in results],
+                "sound": [file.sound for file, _ in results],
                 "reason": pa.array([reason for _, reason in results], pa.string()),
             }
         )

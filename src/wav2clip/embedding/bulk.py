@@ -198,15 +198,23 @@ def embed_segments(
         yield from _embed_pieces(batches, files, cut)
 
 
-def ahead(calls: Iterable[Callable[[], T]], workers: int, depth: int) -> Iterator[T]:
+def ahead(
+    calls: Iterable[Callable[[], T]],
+    workers: int,
+    depth: int,
+    stop: Callable[[], object] | None = None,
+) -> Iterator[T]:
     """Results of the calls in their order, up to ``depth`` of them worked on ahead of their turn.
 
-    The calls may be an endless iterator. Leaving the iteration cancels what has not begun.
+    The calls may be an endless iterator. Leaving the iteration cancels what has not begun, and
+    waits for what has; ``stop`` is called before, to make that short.
     """
     pool = ThreadPoolExecutor(workers)
     try:
         yield from _in_order(calls, pool, depth)
     finally:
+        if stop is not None:
+            stop()
         pool.shutdown(wait=True, cancel_futures=True)
 
 

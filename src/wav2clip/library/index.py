@@ -19,13 +19,14 @@ from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.files import is_mute
 from wav2clip.library import scan as folders
 from wav2clip.library.origins import Origins
+from wav2clip.library.rows import Donors, hash_of, telling, under
+from wav2clip.library.rows import searchable as searchable
 from wav2clip.library.scan import Scan
 from wav2clip.library.space import centre
 from wav2clip.library.store import (
     KnownFile,
     Store,
     file_id,
-    segment_id,
     segment_schema,
     vector_column,
 )
@@ -48,6 +49,7 @@ class IndexReport:
         added: new files that were embedded.
         updated: files with rows whose content was embedded anew.
         reused: files that were moved, copied or touched: their content was known.
+        retagged: files of new content whose sound was known: only the words in them are others.
         unchanged: files of which nothing but size and time was looked at.
         described: how many of these had their metadata read for the first time, which an earlier
             version did not look at.
@@ -66,6 +68,7 @@ class IndexReport:
     added: int = 0
     updated: int = 0
     reused: int = 0
+    retagged: int = 0
     unchanged: int = 0
     described: int = 0
     retold: int = 0
@@ -166,7 +169,8 @@ class _Run:
         self._undescribed = store.without_metadata()
         self._origins = store.origins()
         self._failed = store.failures()
-        self._by_hash = {file.hash: key for key, file in self._known.items()}
+        self._contents = {file.hash for file in self._known.values()}
+        self._sounds = {file.sound for file in self._known.values()} - {""}
         self._todo = dict(self._sort())
         self._undescribed &= found.files.keys() - self._todo.keys()
         self._retold = self._with_other_words() - self._todo.keys() - self._undescribed
@@ -199,20 +203,20 @@ class _Run:
         }
 
     def paths_to_embed(self, executor: Executor) -> Iterator[Path]:
-        """Paths of the files whose content is not known; the others are settled on the way."""
-        moved: list[KnownFile] = []
+        """Paths of the files whose sound is not known; the others are settled on the way."""
+        heard: list[KnownFile] = []
         for file, reason in executor.hash(self._todo.values()):
             if reason is not None:
                 self._fail(file, reason)
-            elif file.hash not in self._by_hash:
+            elif file.hash in self._contents or file.sound in self._sounds:
+                heard.append(file)
+                if len(heard) == _COMMIT_FILES:
+                    yield from self._reuse(heard)
+                    heard = []
+            else:
                 self._in_work[file.path] = file
                 yield file.path
-            else:
-                moved.append(file)
-                if len(moved) == _COMMIT_FILES:
-                    yield from self._reuse(moved)
-                    moved = []
-        yield from self._reuse(moved)
+        yield from self._reuse(heard)
 
     def take(self, result: FileEmbedding) -> None:
         """Turn a result into rows, or into a failure."""
@@ -331,31 +335,41 @@ class _Run:
         self._good.add(file_id(file.path))
         self._settled()
 
-    def _reuse(self, moved: list[KnownFile]) -> Iterator[Path]:
-        """Rows for files whose content has rows under another path, or under an older time.
+    def _reuse(self, files: list[KnownFile]) -> Iterator[Path]:
+        """Rows for files whose content or sound has rows: under another path, or as it was before.
 
         Gives the paths whose donor was itself replaced meanwhile: they have to be embedded.
         """
-        if not moved:
+        if not files:
             return
         self.commit()  # so that the donors' rows are where they are looked for
-        donors = self.store.read_contents({file.hash for file in moved})
-        for file in moved:
-            if file.hash not in donors:
+        donors = Donors(self.store.read_contents(files))
+        found = [(file, donors.rows_for(file)) for file in files]
+        told_anew = [file.path for file, rows in found if rows and hash_of(rows) != file.hash]
+        words = iter(list(folders.read_metadata(told_anew)))
+        for file, rows in found:
+            if rows is None:
                 self._in_work[file.path] = file
                 yield file.path
                 continue
-            donor = self._by_hash[file.hash]
-            before = self._known[donor].path
-            if donor not in self.found.files and self.found.covers(before) and _is_gone(before):
-                self._moved_away.add(donor)
-                self._by_hash[file.hash] = file_id(file.path)
-                self._known[file_id(file.path)] = file
-            self.report.reused += 1
-            rows = _under(file, donors[file.hash])
             told = Origins.parse(rows["metadata"][0].as_py(), rows["origins"][0].as_py())
+            if hash_of(rows) == file.hash:
+                self.report.reused += 1
+            else:
+                told = replace(told, own=next(words))
+                if folders.changed(file):
+                    self._fail(file, folders.CHANGED)
+                    continue
+                self.report.retagged += 1
+            self._move_away(rows)
             told = replace(told, imported=self._imported(file) or told.imported)
-            self._add(file, _telling(rows, self._with_beside(file, told)))
+            self._add(file, telling(under(file, rows), self._with_beside(file, told)))
+
+    def _move_away(self, donor: pa.Table) -> None:
+        """Drop these rows with the next commit if their file was moved and not copied."""
+        key, before = donor["file"][0].as_py(), Path(os.fsdecode(donor["path_bytes"][0].as_py()))
+        if key not in self.found.files and self.found.covers(before) and _is_gone(before):
+            self._moved_away.add(key)
 
     def _rows(self, file: KnownFile, result: FileEmbedding) -> pa.Table:
         count = len(result.embeddings)
@@ -366,7 +380,6 @@ class _Run:
             "duration": np.full(count, result.starts[0] + result.seconds),
             "channels": np.full(count, result.channels, np.int32),
             "sample_rate": np.full(count, result.source_rate, np.int32),
-            "hash": [file.hash] * count,
             "fingerprint": [self.model.fingerprint] * count,
             "tags": pa.nulls(count, pa.list_(pa.string())),
             "metadata": pa.nulls(count, pa.string()),
@@ -375,36 +388,7 @@ class _Run:
         }
         own = Origins(dict(result.metadata), imported=self._imported(file))
         told = self._with_beside(file, own)
-        return _telling(_under(file, pa.table(columns)), told)
-
-
-def _under(file: KnownFile, rows: pa.Table) -> pa.Table:
-    """The same segments with the columns that belong to a path set to those of ``file``."""
-    key, count = file_id(file.path), rows.num_rows
-    schema = segment_schema(rows.schema.field("vector").type.list_size)
-    own = {
-        "id": [segment_id(key, segment) for segment in rows["segment"].to_pylist()],
-        "file": [key] * count,
-        "path": [searchable(file.path)] * count,
-        "path_bytes": [os.fsencode(file.path)] * count,
-        "size": [file.size] * count,
-        "mtime_ns": [file.mtime_ns] * count,
-    }
-    columns = [own[name] if name in own else rows[name] for name in schema.names]
-    return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
-
-
-def _telling(rows: pa.Table, told: Origins) -> pa.Table:
-    """The segments of a file with its words at the first."""
-    for name, text in zip(("metadata", "origins"), told.columns(), strict=True):
-        column = pa.array([text, *[None] * (rows.num_rows - 1)], pa.string())
-        rows = rows.set_column(rows.schema.get_field_index(name), name, column)
-    return rows
-
-
-def searchable(path: Path) -> str:
-    """A path as text that the store can hold: bytes that are no UTF-8 are escaped."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+        return telling(under(file, pa.table(columns)), told)
 
 
 def _is_gone(path: Path) -> bool:

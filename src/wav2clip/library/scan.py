@@ -1,8 +1,7 @@
-"""What lies in the folders: files with size and time, and the hash of what they hold."""
+"""What lies in the folders: files with size and time, and the hashes of what they hold."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections import Counter
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from wav2clip.audio.essence import hash_file
 from wav2clip.embedding.bulk import ahead
 from wav2clip.errors import Wav2ClipError
 from wav2clip.files import NO_FILE, modified_ns, walk
@@ -93,7 +93,7 @@ def _look_beside(folder: Path, beside: Beside) -> None:
 def hash_files(
     files: Iterable[KnownFile], workers: int | None = None
 ) -> Iterator[tuple[KnownFile, str | None]]:
-    """The files with their hash filled in, and the reason if they could not be read."""
+    """The files with ``hash`` and ``sound`` filled in, and the reason if they cannot be read."""
     calls = (partial(_hash, file) for file in files)
     return ahead(calls, workers or os.cpu_count() or 1, _HASHED_AHEAD)
 
@@ -129,11 +129,11 @@ CHANGED = "changed while it was read; index again when it is complete"
 
 def _hash(file: KnownFile) -> tuple[KnownFile, str | None]:
     try:
-        with file.path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        with file.path.open("rb", buffering=0) as content:
+            whole, sound = hash_file(content)
     except OSError as error:
         return file, error.strerror or str(error)
-    return (file, CHANGED) if changed(file) else (replace(file, hash=digest), None)
+    return (file, CHANGED) if changed(file) else (replace(file, hash=whole, sound=sound), None)
 
 
 def _known(path: Path, status: os.stat_result) -> KnownFile:

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
@@ -61,7 +60,8 @@ _FAILURE_SCHEMA = pa.schema(
 @dataclass(frozen=True)
 class KnownFile:
     """A file as the library last saw it; ``ctime_ns``, and the words that were ``imported`` for it
-    as JSON, are kept here for failures alone."""
+    as JSON, are kept here for failures alone. The hashes ``hash`` and ``sound`` are those of
+    :func:`wav2clip.audio.essence.hash_file`; "" is none."""
 
     path: Path
     size: int
@@ -70,6 +70,7 @@ class KnownFile:
     ctime_ns: int = 0
     reason: str = ""
     imported: str = ""
+    sound: str = ""
 
 
 def file_id(path: str | bytes | os.PathLike[str]) -> str:
@@ -99,6 +100,7 @@ def segment_schema(dimension: int) -> pa.Schema:
             ("size", pa.int64()),
             ("mtime_ns", pa.int64()),
             ("hash", pa.string()),  # SHA-256 of the file
+            ("sound", pa.string()),  # SHA-256 of its sound alone; "" or None: not known
             ("fingerprint", pa.string()),
             ("tags", pa.list_(pa.string())),
             ("metadata", pa.string()),  # JSON, at a file's first segment; None: not read yet
@@ -227,7 +229,8 @@ class Store:
 
     def upgrade(self) -> None:
         """Give a library that an earlier version made the columns that it lacks, all empty."""
-        for name, wanted in ((SEGMENTS, {"metadata", "origins"}), (FAILURES, {"imported"})):
+        added = {SEGMENTS: {"metadata", "origins", "sound"}, FAILURES: {"imported"}}
+        for name, wanted in added.items():
             table = self._open(name)
             lacking = sorted(wanted - set(table.schema.names)) if table is not None else []
             if lacking:
@@ -365,7 +368,8 @@ class Store:
     def known_files(self) -> dict[str, KnownFile]:
         """The files that have rows, by their id."""
         columns = ["file", "path_bytes", "size", "mtime_ns", "hash"]
-        return _known_files(self.read(columns, "segment = 0"))
+        later = {"sound"} & set(self.segments.schema.names)  # an earlier version kept none
+        return _known_files(self.read([*columns, *later], "segment = 0"))
 
     def without_metadata(self) -> set[str]:
         """Ids of the files whose metadata was not read yet."""
@@ -387,17 +391,15 @@ class Store:
             if wanted is None or file in wanted
         }
 
-    def read_contents(self, hashes: Collection[str]) -> dict[str, pa.Table]:
-        """Whole rows of one file for each hash that the library knows."""
-        rows = self.read(self.segments.schema.names, is_one_of("hash", hashes))
+    def read_contents(self, files: Collection[KnownFile]) -> list[pa.Table]:
+        """Whole rows of each file that has the content, or the sound, of one of these."""
+        hashes = is_one_of("hash", {file.hash for file in files})
+        sounds = is_one_of("sound", {file.sound for file in files if file.sound})
+        rows = self.read(self.segments.schema.names, f"{hashes} OR {sounds}")
         rows = rows.sort_by([("file", "ascending"), ("segment", "ascending")])
-        first: dict[str, str] = {}
-        for content, file in zip(rows["hash"].to_pylist(), rows["file"].to_pylist(), strict=True):
-            first.setdefault(content, file)
-        return {
-            content: rows.filter((pc.field("file") == file) & (pc.field("hash") == content))
-            for content, file in first.items()
-        }
+        begins = np.flatnonzero(rows["segment"].to_numpy() == 0).tolist()
+        ends = [*begins[1:], rows.num_rows]
+        return [rows.slice(a, b - a) for a, b in zip(begins, ends, strict=True)]
 
     def failures(self) -> dict[str, KnownFile]:
         """The files that failed, by their id."""
@@ -519,6 +521,7 @@ def _known_files(table: pa.Table) -> dict[str, KnownFile]:
             row.get("ctime_ns", 0),
             row.get("reason", ""),
             row.get("imported") or "",
+            row.get("sound") or "",
         )
         for row in table.to_pylist()
     }

@@ -199,7 +199,8 @@ class Names:
         whole = (found == len(wanted)) & bool(wanted)
         more = ONLY if np.count_nonzero(whole) == 1 else WHOLE if len(wanted) > 1 else 0.0
         share = found / np.float32(max(len(wanted), 1))
-        return np.float32(WEIGHT) * share + np.float32(more) * whole
+        worth: NDArray[np.float32] = np.float32(WEIGHT) * share + np.float32(more) * whole
+        return worth
 
     def _holders(self, wanted: str) -> NDArray[np.int64]:
         """The files that were given a stem."""
