@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wav2clip.errors import InputError
 from wav2clip.library import ucs
@@ -71,7 +71,7 @@ class Filters:
 
     def without(self, *names: str) -> Filters:
         """The same, but for some fields."""
-        empty = {field.name: field.default for field in fields(self) if field.name in names}
+        empty: Any = {field.name: field.default for field in fields(self) if field.name in names}
         return replace(self, **empty)
 
     def conditions(self) -> Iterator[Condition]:

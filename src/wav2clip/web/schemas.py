@@ -91,8 +91,8 @@ class FacetValue(BaseModel):
     value: str = Field(description="For the filter.")
     name: str = Field(description="For people.")
     files: int = Field(description="That have it, and pass the filters of all other facets.")
-    deeper: bool = Field(False, description="Whether there are values below it.")
-    parts: list[FacetValue] = Field([], description="Those, as far as they were asked for.")
+    deeper: bool = Field(default=False, description="Whether there are values below it.")
+    parts: list[FacetValue] = Field(default=[], description="Those, as far as they were asked for.")
 
 
 class Facets(BaseModel):

@@ -82,7 +82,8 @@ def _levels(power: NDArray[np.float32]) -> NDArray[np.uint8]:
         return np.zeros(power.shape, np.uint8)
     share = np.maximum(power / peak, 1e-30)
     decibels = 10 * np.log10(share)
-    return np.round((decibels / RANGE + 1).clip(0, 1) * 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.round((decibels / RANGE + 1).clip(0, 1) * 255).astype(np.uint8)
+    return levels
 
 
 def _batches(
@@ -118,4 +119,5 @@ def _bands(size: int, sample_rate: int, height: int) -> NDArray[np.float32]:
     reach = np.maximum(np.gradient(centres) if height > 1 else np.array([highest]), apart)
     frequencies = np.arange(size // 2 + 1) * apart
     weights = (1 - np.abs(frequencies[:, None] - centres) / reach).clip(min=0)
-    return (weights / weights.sum(axis=0)).astype(np.float32)
+    bands: NDArray[np.float32] = (weights / weights.sum(axis=0)).astype(np.float32)
+    return bands
