@@ -18,7 +18,7 @@ from wav2clip.audio.excerpt import write_excerpt
 from wav2clip.audio.io import Samples
 from wav2clip.errors import AudioError, InputError
 from wav2clip.files import display
-from wav2clip.library import Library
+from wav2clip.library import Filters, Library
 from wav2clip.reading.readers import Readers
 from wav2clip.web.catalogue import Catalogue, File
 from wav2clip.web.gates import Gate
@@ -78,10 +78,15 @@ class Service:
         self._pictures_lock = Lock()
 
     def warm(self) -> None:
-        """Load the model and the library, so that the first search is as fast as the others."""
+        """Load the model and the library, so that the first search is as fast as the others, and
+        the first look through its files."""
+        from wav2clip.web import browsing, narrowing  # which take the service that is made here
+
         self.readers.start(1)
         self.uploads.weights(tuple(preset_labels(DEFAULT_PRESET)))
-        self.catalogue.listing()
+        listing = self.catalogue.listing()
+        browsing.places(listing, Filters(), "name", "asc")
+        narrowing.count(listing, Filters(), set())
         if len(self.library):
             self.library.search("warm", limit=1)
 
