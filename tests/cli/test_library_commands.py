@@ -105,6 +105,14 @@ def test_from_index_to_finds(
     rain = len(json.loads(command("search", "x", "--tag", "rain", "--json").stdout))
     with_tag = command("search", "rain", "--tag", "rain", "--tag", "a dog", "--json")
     assert json.loads(with_tag.stdout) == []
+    wav = json.loads(command("search", "x", "--format", "WAV", "--channels", "1", "--json").stdout)
+    assert {Path(find["path"]).suffix for find in wav} == {".wav"}
+    none = command("search", "rain", "--format", "mp3", "--rate", "1", "--json")
+    assert (none.returncode, json.loads(none.stdout)) == (0, [])
+    assert "no file of the library has the format 'mp3'" in none.stderr
+    assert "no file of the library has 1 Hz" in none.stderr
+    unknown = command("search", "rain", "--category", "animalz")
+    assert unknown.returncode == 1 and "did you mean animals" in unknown.stderr
     untagged = command("tag", "--remove", "rain", "--json")
     assert json.loads(untagged.stdout)["removed"] == rain, untagged.stderr
     assert json.loads(command("search", "rain", "--tag", "rain", "--json").stdout) == []

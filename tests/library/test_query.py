@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wav2clip.errors import InputError
-from wav2clip.library import Library
+from wav2clip.library import Library, ucs
 from wav2clip.library.filters import Filters, path_pattern
 from wav2clip.library.query import Query, Term, parse, weighted
 from wav2clip.library.words import Condition
@@ -111,6 +111,17 @@ def test_patterns_of_names_are_those_of_the_shell(pattern: str, name: str) -> No
     ("pattern", "path", "matches"),
     [
         ("*.wav", "/a/b.wav", True),
+        ("*.WAV", "/a/b.wav", True),
+        ("field", "/a/Field/b/c.wav", True),
+        ("FIELD/b", "/a/field/b/c.wav", True),
+        ("/a", "/a/field/b.wav", True),
+        ("field/", "/a/field/b.wav", True),
+        ("field/", "/a/field", False),
+        ("field", "/a/fields/b.wav", False),
+        ("field", "/a/my field/b.wav", False),
+        ("f_eld", "/a/field/b.wav", False),
+        ("100%", "/a/100 percent/b.wav", False),
+        ("/field", "/a/field/b.wav", False),
         ("*.wav", "/a/b.wav.ogg", False),
         ("a/*", "/a/b.wav", True),
         ("a/*", "/a/b/c.wav", False),
@@ -134,12 +145,37 @@ def test_sql() -> None:
     day = Filters(after=date(2024, 2, 28), before=date(2024, 2, 28)).sql()
     start = int(datetime(2024, 2, 28, tzinfo=UTC).timestamp()) * 10**9
     assert day == f"mtime_ns >= {start} AND mtime_ns < {start + 86_400 * 10**9}"
-    assert Filters(tags=("it's",)).sql() == "array_has(tags, 'it''s')"
+    tagged = Filters(tags=("it's",)).sql()
+    assert tagged == "regexp_like(array_to_string(tags, '\n'), '(?im)^it''s$')"
     for bad in (-1.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match="seconds"):
             Filters(min_duration=bad).sql()
     with pytest.raises(InputError, match="empty path pattern"):
         Filters(path="").sql()
+    with pytest.raises(InputError, match="empty format"):
+        Filters(formats=(".",)).sql()
+    with pytest.raises(InputError, match=r"'anmldig' is no category .* did you mean ANML"):
+        Filters(categories=("anmldig",)).sql()
+
+
+_ID = st.sampled_from([category.id for category in ucs.categories()])
+
+
+@given(
+    id=_ID.flatmap(lambda id: st.sampled_from([id, id.lower(), id.upper(), id[:4] + "x"])),
+    rest=st.text("aA-_.", max_size=8),
+)
+def test_the_categories_of_names_are_those_that_names_say(id: str, rest: str) -> None:
+    """What SQL looks for in a path is what :func:`ucs.parse_name` reads."""
+    path = f"/sounds/{id}{rest}.wav"
+    said = ucs.parse_name(path)
+    for wanted in {id[:7], said.category.id if said else "RAINMetl"}:
+        category = ucs.category_of(wanted)
+        if category is None:
+            continue
+        (condition,) = Filters(categories=(category.id,)).conditions()
+        pattern = condition.sql.partition("'")[2].partition("')")[0]
+        assert bool(re.search(pattern, path)) == (said is not None and said.category == category)
 
 
 def test_conditions_alone_by_words(library: Library, sounds: Path) -> None:

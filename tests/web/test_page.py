@@ -221,11 +221,11 @@ def test_filters_narrow_and_can_be_cleared(page: Page, library: Library) -> None
     page.locator("#tags").select_option("dog")
     tagged = library.search("rain", filters=Filters(tags=("dog",)), limit=40)
     expect(page.locator("#results > li")).to_have_count(len(tagged))
-    expect(page.get_by_role("list", name="Chosen tags")).to_contain_text("dog")
+    expect(page.get_by_role("list", name="Chosen filters")).to_contain_text("dog")
     assert "tag=dog" in page.url
     page.reload()
     expect(page.locator("#results > li")).to_have_count(len(tagged))
-    page.get_by_role("list", name="Chosen tags").get_by_role("button").click()
+    page.get_by_role("list", name="Chosen filters").get_by_role("button").click()
     expect(page.locator("#results > li")).to_have_count(7)
 
 

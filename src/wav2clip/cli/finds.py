@@ -51,8 +51,12 @@ MaxDurationOption = Annotated[
     float | None, typer.Option("--max-duration", help="Files of at most so many seconds.")
 ]
 PathOption = Annotated[
-    str | None,
-    typer.Option("--path", help="Pattern for the end of the path: '*.wav', 'field/**'."),
+    list[str] | None,
+    typer.Option(
+        "--path",
+        help="Name of a folder, however deep, or of a file, or a pattern: field, '*.wav', "
+        "'field/**'. Of several one is enough.",
+    ),
 ]
 AfterOption = Annotated[
     datetime | None,
@@ -65,7 +69,25 @@ BeforeOption = Annotated[
     ),
 ]
 TagOption = Annotated[
-    list[str] | None, typer.Option("--tag", help="Segments tagged so. May be given several times.")
+    list[str] | None,
+    typer.Option("--tag", help="Segments tagged so; of several, with all of them."),
+]
+FormatOption = Annotated[
+    list[str] | None, typer.Option("--format", help="Files of this suffix: wav. Or of several.")
+]
+RateOption = Annotated[
+    list[int] | None, typer.Option("--rate", help="Files of this sample rate, Hz. Or of several.")
+]
+ChannelsOption = Annotated[
+    list[int] | None,
+    typer.Option("--channels", help="Files of so many channels, 1 for mono. Or of several."),
+]
+CategoryOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--category",
+        help="Files of a category of the UCS, by name or tag: ANMLDog, animals. Or of several.",
+    ),
 ]
 PlayOption = Annotated[
     bool, typer.Option("--play", help="Play the finds, best first; Ctrl-C goes to the next.")
@@ -113,10 +135,14 @@ def open_library(
 def make_filters(
     min_duration: float | None = None,
     max_duration: float | None = None,
-    path: str | None = None,
+    path: list[str] | None = None,
     after: datetime | None = None,
     before: datetime | None = None,
     tag: list[str] | None = None,
+    format: list[str] | None = None,
+    rate: list[int] | None = None,
+    channels: list[int] | None = None,
+    category: list[str] | None = None,
 ) -> Filters:
     """Filters from options: days are whole days."""
     from wav2clip.library import Filters
@@ -124,11 +150,29 @@ def make_filters(
     return Filters(
         min_duration,
         max_duration,
-        path,
+        tuple(path or ()),
         after.date() if after else None,
         before.date() if before else None,
         tuple(tag or ()),
+        tuple(format or ()),
+        tuple(rate or ()),
+        tuple(channels or ()),
+        tuple(category or ()),
     )
+
+
+def say_why(results: Results, library: Library, filters: Filters) -> None:
+    """Say on stderr which filters nothing passes, where nothing was found."""
+    if results:
+        return
+    from wav2clip.cli import console
+    from wav2clip.library.filters import unmet
+
+    def met(sql: str) -> bool:
+        return bool(library.store.read(["segment"], sql).num_rows)
+
+    for line in unmet(filters.conditions(), met):
+        console.err.print(line, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -37,6 +37,10 @@ def search(
     after: f.AfterOption = None,
     before: f.BeforeOption = None,
     tag: f.TagOption = None,
+    format: f.FormatOption = None,
+    rate: f.RateOption = None,
+    channels: f.ChannelsOption = None,
+    category: f.CategoryOption = None,
     all_regions: f.AllRegionsOption = False,
     by: Annotated[
         f.By,
@@ -70,7 +74,7 @@ def search(
 
     Example: `wav2clip search 'rain "tin roof" -birds creator:lee'`
 
-    Example: `wav2clip search --image harbour.jpg --path "field/**" --min-duration 5 --play`
+    Example: `wav2clip search --image harbour.jpg --path field --rate 48000 --min-duration 5 --play`
     """
     from wav2clip.errors import InputError
     from wav2clip.library.query import Query, parse, weighted
@@ -83,12 +87,17 @@ def search(
         query += weighted(value, Query.image)
     if not query.terms and not query.conditions:
         raise InputError("nothing to search for: give a phrase, --audio or --image; see --help")
-    results = f.open_library(library, model, device).search(
+    filters = f.make_filters(
+        min_duration, max_duration, path, after, before, tag, format, rate, channels, category
+    )
+    sounds = f.open_library(library, model, device)
+    results = sounds.search(
         query,
         limit=limit,
-        filters=f.make_filters(min_duration, max_duration, path, after, before, tag),
+        filters=filters,
         per_file=not all_regions,
         by=by.value,
     )
+    f.say_why(results, sounds, filters)
     f.show(results, how)
     taking.use(results, play, copy_to, whole)

@@ -22,6 +22,10 @@ def similar(
     after: f.AfterOption = None,
     before: f.BeforeOption = None,
     tag: f.TagOption = None,
+    format: f.FormatOption = None,
+    rate: f.RateOption = None,
+    channels: f.ChannelsOption = None,
+    category: f.CategoryOption = None,
     all_regions: f.AllRegionsOption = False,
     play: f.PlayOption = False,
     copy_to: f.CopyOption = None,
@@ -37,11 +41,16 @@ def similar(
     Example: `wav2clip similar door.wav -n 5`
     """
     how = f.Format.of(as_json, as_csv, print0)
-    results = f.open_library(library, model, device).similar(
+    filters = f.make_filters(
+        min_duration, max_duration, path, after, before, tag, format, rate, channels, category
+    )
+    sounds = f.open_library(library, model, device)
+    results = sounds.similar(
         recording,
         limit=limit,
-        filters=f.make_filters(min_duration, max_duration, path, after, before, tag),
+        filters=filters,
         per_file=not all_regions,
     )
+    f.say_why(results, sounds, filters)
     f.show(results, how)
     taking.use(results, play, copy_to, whole)

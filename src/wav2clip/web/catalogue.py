@@ -7,9 +7,9 @@ import itertools
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -31,6 +31,9 @@ _COLUMNS = [
     "mtime_ns",
 ]  # fmt: skip
 _MOST_FOLDERS = 1_000
+_CONDITIONS = 64
+"""Of which is remembered which rows meet them: a byte for each row."""
+
 _OWN_DEPTH = 3
 # "/", and two folders below it: what whole trees of recordings usually have in common.
 
@@ -63,16 +66,23 @@ class File:
 
 
 class Listing:
-    """The files of one version of a library.
+    """The files of one version of a library, in the order of their paths.
 
     Args:
         rows: all of its rows, without vectors.
         key: of the ids.
         roots: what may be read; by default :func:`roots_of` the files.
+        meeting: takes an SQL condition; gives the ids of the rows that meet it.
     """
 
-    def __init__(self, rows: pa.Table, key: bytes, roots: list[Path]) -> None:
-        self._given, self._key = roots, key
+    def __init__(
+        self,
+        rows: pa.Table,
+        key: bytes,
+        roots: list[Path],
+        meeting: Callable[[str], NDArray[np.uint64]],
+    ) -> None:
+        self._given, self._key, self._read_meeting = roots, key, meeting
         rows = rows.sort_by([("path_bytes", "ascending"), ("segment", "ascending")])
         self._rows = rows.combine_chunks()
         self.file_of: NDArray[np.int64] = number_files(rows)
@@ -81,6 +91,8 @@ class Listing:
         self.ids = [public_id(name, key) for name in self._files["file"].to_pylist()]
         self._known_labels: dict[Path, str] = {}
         self._index = {name: place for place, name in enumerate(self.ids)}
+        # Who narrows down, asks for the same conditions again and again.
+        self.meeting = lru_cache(_CONDITIONS)(self._meeting)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -98,6 +110,10 @@ class Listing:
     def paths(self) -> list[Path]:
         return [Path(os.fsdecode(raw)) for raw in self._files["path_bytes"].to_pylist()]
 
+    def column(self, name: str) -> pa.Array:
+        """Of the files: ``duration``, ``channels``, ``sample_rate``, ``size`` or ``mtime_ns``."""
+        return self._files[name].combine_chunks()
+
     @cached_property
     def roots(self) -> list[Path]:
         """Folders inside which everything lies that may be read."""
@@ -110,14 +126,34 @@ class Listing:
     @cached_property
     def tags(self) -> list[tuple[str, int]]:
         """Each tag and its files, the most frequent first."""
-        tags = self._rows["tags"].combine_chunks()
-        names, rows = pc.list_flatten(tags), pc.list_parent_indices(tags)
-        pairs = pa.table({"tag": names, "file": self.file_of[rows.to_numpy()]})
+        names, places = self.tagged
+        pairs = pa.table({"tag": names, "file": places})
         counts = pairs.group_by("tag").aggregate([("file", "count_distinct")])
         found = zip(
             counts["tag"].to_pylist(), counts["file_count_distinct"].to_pylist(), strict=True
         )
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+    @cached_property
+    def tagged(self) -> tuple[pa.Array, NDArray[np.int64]]:
+        """Each tag of each segment, and the place of the file that it belongs to."""
+        tags = self._rows["tags"].combine_chunks()
+        rows = pc.list_parent_indices(tags).to_numpy()
+        return pc.list_flatten(tags), self.file_of[rows]
+
+    def _meeting(self, where: str) -> NDArray[np.bool_]:
+        """(rows,) whether they meet an SQL condition."""
+        met: NDArray[np.bool_] = np.isin(self._rows["_rowid"].to_numpy(), self._read_meeting(where))
+        return met
+
+    def passing(self, filters: Filters) -> NDArray[np.bool_]:
+        """(files,) whether a segment of them passes filters."""
+        rows = np.ones(self.segments, bool)
+        for condition in filters.conditions():
+            rows &= self.meeting(condition.sql)
+        found = np.zeros(len(self), bool)
+        found[self.file_of[rows]] = True
+        return found
 
     def place_of(self, file: str) -> int | None:
         """The index of a file by its key in the library; None where there is none."""
@@ -138,10 +174,14 @@ class Listing:
         place = self._index.get(name)
         if place is None:
             raise Refusal(404, "the library has no file of that id", do="search again")
+        return self.at(place)
+
+    def at(self, place: int) -> File:
+        """The file at a place in the order of paths."""
         row = self._files.slice(place, 1).to_pylist()[0]
         last = self._first[place + 1] if place + 1 < len(self) else self.segments
         return File(
-            name,
+            self.ids[place],
             self.paths[place],
             row["duration"],
             row["channels"],
@@ -157,6 +197,11 @@ class Listing:
     def folder_of(self, path: Path) -> str:
         """The folder of a file as the page shows it: from the root that it lies in."""
         return self._label(path.parent)
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The folder of each file, as :meth:`folder_of` gives it."""
+        return [self._label(path.parent) for path in self.paths]
 
     def folders(self) -> list[str]:
         """Folders to choose from, sorted: as deep as keeps them at a thousand."""
@@ -180,17 +225,6 @@ class Listing:
                 path = searchable(root) + folder.removeprefix(label)
                 return "".join(f"[{c}]" if c in "*?[" else c for c in path) + "/**"
         raise InputError("the library has no such folder: take one of those that /api/library has")
-
-    def filters(
-        self,
-        min_duration: float | None,
-        max_duration: float | None,
-        folder: str | None,
-        tags: tuple[str, ...],
-    ) -> Filters:
-        """Filters of the command line, from what the page sends."""
-        path = self.filter_of(folder) if folder else None
-        return Filters(min_duration, max_duration, path, tags=tags)
 
     @cached_property
     def _labels(self) -> dict[Path, str]:
@@ -243,16 +277,22 @@ class Catalogue:
         version = self.version
         with self._lock:
             if self._current is None or self._current[0] != version:
-                self._current = (version, Listing(self._read(), self._key, self._given))
+                rows = self._read(_COLUMNS)
+                self._current = (version, Listing(rows, self._key, self._given, self._meeting))
             return self._current[1]
 
-    def _read(self) -> pa.Table:
+    def _meeting(self, where: str) -> NDArray[np.uint64]:
+        found: NDArray[np.uint64] = self._read(["segment"], where)["_rowid"].to_numpy()
+        return found
+
+    def _read(self, columns: list[str], where: str | None = None) -> pa.Table:
         store = self.library.store
         if store.exists:
-            return store.read(_COLUMNS)
+            return store.read(columns, where, row_ids=True)
         types = [pa.string(), pa.binary(), pa.int32(), pa.float64(), pa.list_(pa.string())]
         types += [pa.int32(), pa.int32(), pa.int64(), pa.int64()]
-        return pa.schema(list(zip(_COLUMNS, types, strict=True))).empty_table()
+        named = list(zip(_COLUMNS, types, strict=True))
+        return pa.schema([*named, ("_rowid", pa.uint64())]).empty_table()
 
     def id_of(self, found: Result) -> str:
         """The id of a find's file."""

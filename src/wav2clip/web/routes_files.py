@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -11,9 +12,12 @@ from fastapi.responses import Response
 
 from wav2clip.audio.excerpt import excerpt_name
 from wav2clip.files import display
+from wav2clip.web.browsing import Order, Sort, places
+from wav2clip.web.catalogue import File, Listing
 from wav2clip.web.media import PLAYABLE, Body, FileBody, WavBody, media_response
+from wav2clip.web.narrowing import Filtered, why_nothing
 from wav2clip.web.problems import responses
-from wav2clip.web.schemas import FileInfo, Waveform
+from wav2clip.web.schemas import FileInfo, FileList, Waveform
 from wav2clip.web.service import Held
 
 router = APIRouter(prefix="/api/files", tags=["recordings"])
@@ -22,11 +26,37 @@ _Seconds = Annotated[float, Query(ge=0, le=1e7, allow_inf_nan=False)]
 FileId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
+@router.get("", responses=responses())
+def list_files(
+    service: Held,
+    filters: Filtered,
+    sort: Sort = "name",
+    order: Order = "asc",
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 40,
+) -> FileList:
+    """The files of the library that pass the filters, a part of them at a time."""
+    started = time.perf_counter()
+    listing = service.catalogue.listing()
+    found = places(listing, filters, sort, order)
+    some = [_info(listing, listing.at(place)) for place in found[offset : offset + limit].tolist()]
+    return FileList(
+        seconds_taken=round(time.perf_counter() - started, 4),
+        total=len(found),
+        offset=offset,
+        warnings=[] if len(found) else why_nothing(listing, filters),
+        files=some,
+    )
+
+
 @router.get("/{id}", responses=responses(404))
 def file_info(service: Held, id: FileId) -> FileInfo:
     """What the library knows of a recording."""
     listing = service.catalogue.listing()
-    file = listing.file(id)
+    return _info(listing, listing.file(id))
+
+
+def _info(listing: Listing, file: File) -> FileInfo:
     modified = datetime.fromtimestamp(file.mtime_ns / 1e9, UTC)
     return FileInfo(
         id=file.id,
@@ -126,6 +156,23 @@ def waveform(
     return Waveform(duration=round(file.duration, 3), peaks=service.waveform(file, points))
 
 
+@router.get(
+    "/{id}/spectrogram",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}, **responses(404, 415)},
+)
+def spectrogram(
+    service: Held,
+    id: FileId,
+    width: Annotated[int, Query(ge=1, le=2_000, description="Columns.")] = 600,
+    height: Annotated[int, Query(ge=1, le=512, description="Rows.")] = 96,
+) -> Response:
+    """Frequencies over time as a greyscale PNG: mels upwards from 0 Hz to half the sample rate, the
+    largest power in each column, white the loudest point, black 80 dB below it."""
+    file = service.catalogue.listing().file(id)
+    return Response(service.spectrogram(file, width, height), media_type="image/png")
+
+
 def addresses(id: str, suffix: str) -> dict[str, str]:
     """Where a recording's sound, waveform and bytes are."""
     base = f"/api/files/{id}"
@@ -133,6 +180,7 @@ def addresses(id: str, suffix: str) -> dict[str, str]:
     return {
         "audio": base + played,
         "waveform": f"{base}/waveform",
+        "spectrogram": f"{base}/spectrogram",
         "download": f"{base}/audio?download=true",
     }
 

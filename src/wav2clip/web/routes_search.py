@@ -19,9 +19,10 @@ from wav2clip.library.languages import understand
 from wav2clip.library.query import Modality, Term, parse
 from wav2clip.library.search import By
 from wav2clip.web.catalogue import Listing
+from wav2clip.web.narrowing import Filtered, count, why_nothing
 from wav2clip.web.problems import Refusal, responses
 from wav2clip.web.routes_files import addresses, excerpt_address
-from wav2clip.web.schemas import Found, Hit, LibraryInfo, TagCount
+from wav2clip.web.schemas import Facets, Found, Hit, LibraryInfo, TagCount
 from wav2clip.web.service import Held, Service
 
 router = APIRouter(prefix="/api", tags=["library"])
@@ -31,7 +32,6 @@ _JUST_SEEN = 0.05
 """Seconds: the list of files looks for changes first, so the search after it need not."""
 
 _Id = Annotated[str | None, Parameter(pattern="^[0-9a-f]{32}$")]
-_Seconds = Annotated[float | None, Parameter(ge=0, le=1e7, allow_inf_nan=False)]
 _PART = re.compile(r"([0-9a-f]{32})(?:@(\d{1,7}(?:\.\d{1,6})?)-(\d{1,7}(?:\.\d{1,6})?))?")
 _Part = Annotated[str, StringConstraints(pattern=f"^{_PART.pattern}$")]
 _Words = Annotated[
@@ -70,9 +70,25 @@ def _failed(library: Library) -> int:
     return sum(not is_mute(reason) for reason in library.failures().values())
 
 
+@router.get("/facets", responses=responses())
+def facets(
+    service: Held,
+    filters: Filtered,
+    below: Annotated[
+        list[str] | None,
+        Parameter(max_length=500, description="Folders whose own folders are wanted."),
+    ] = None,
+) -> Facets:
+    """What the library can be narrowed down to, and how many files each choice would leave."""
+    listing = service.catalogue.listing()
+    total = int(listing.passing(filters).sum())
+    return Facets(total=total, **count(listing, filters, set(below or ())))
+
+
 @router.get("/search", responses=responses(404, 409))
 def search(
     service: Held,
+    filters: Filtered,
     q: _Words = None,
     like: Annotated[
         list[_Part] | None,
@@ -87,14 +103,6 @@ def search(
     ] = None,
     upload: Annotated[_Id, Parameter(description="An upload.")] = None,
     limit: Annotated[int, Parameter(ge=1, le=200)] = 20,
-    min_duration: _Seconds = None,
-    max_duration: _Seconds = None,
-    folder: Annotated[
-        str | None, Parameter(max_length=4096, description="With all folders below it.")
-    ] = None,
-    tag: Annotated[
-        list[str] | None, Parameter(max_length=20, description="Segments that have all of these.")
-    ] = None,
     all_segments: Annotated[
         bool, Parameter(description="Every region of a file, not its best one alone.")
     ] = False,
@@ -115,7 +123,7 @@ def search(
     results = service.library.search(
         query,
         limit=limit,
-        filters=listing.filters(min_duration, max_duration, folder, tuple(tag or ())),
+        filters=filters,
         per_file=not all_segments,
         by=by,
         max_age=_JUST_SEEN,
@@ -125,7 +133,7 @@ def search(
     phrases = [str(term.value) for term in query.terms if term.kind == "text"]
     unread = [phrase for phrase in phrases if understand(phrase) is None]
     warnings = service.library.model.towers.unreadable(unread) if unread else []
-    warnings = [*results.notes, *warnings]
+    warnings = [*results.notes, *warnings, *([] if hits else why_nothing(listing, filters))]
     return Found(
         seconds_taken=taken, query=spoken, warnings=warnings, likely=results.likely, hits=hits
     )

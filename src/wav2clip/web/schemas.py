@@ -71,7 +71,43 @@ class FileInfo(BaseModel):
     segments: int
     audio: str = Field(description="URL that a browser can play, whatever the file is.")
     waveform: str = Field(description="URL of the waveform.")
+    spectrogram: str = Field(description="URL of the spectrogram.")
     download: str = Field(description="URL of the file itself, as an attachment.")
+
+
+class FileList(BaseModel):
+    """A part of the files that pass the filters, sorted."""
+
+    seconds_taken: float
+    total: int = Field(description="Files that pass.")
+    offset: int = Field(description="Of the first of `files` among them.")
+    warnings: list[str] = Field(description="Filters that nothing passes.")
+    files: list[FileInfo]
+
+
+class FacetValue(BaseModel):
+    """A value to filter by."""
+
+    value: str = Field(description="For the filter.")
+    name: str = Field(description="For people.")
+    files: int = Field(description="That have it, and pass the filters of all other facets.")
+    deeper: bool = Field(default=False, description="Whether there are values below it.")
+    parts: list[FacetValue] = Field(default=[], description="Those, as far as they were asked for.")
+
+
+class Facets(BaseModel):
+    """What files can be filtered by, with how many each value would leave.
+
+    Lists hold no value that no file has.
+    """
+
+    total: int = Field(description="Files that pass all filters.")
+    folder: list[FacetValue] = Field(description="A tree; a folder counts what lies below, too.")
+    category: list[FacetValue] = Field(description="Of the UCS, with its CatIDs below.")
+    format: list[FacetValue] = Field(description="The most frequent first.")
+    length: list[FacetValue]
+    rate: list[FacetValue]
+    channels: list[FacetValue]
 
 
 class Hit(BaseModel):
@@ -97,6 +133,7 @@ class Hit(BaseModel):
     excerpt_name: str = Field(description="What to call it.")
     audio: str = Field(description="URL that a browser can play, whatever the file is.")
     waveform: str = Field(description="URL of the waveform.")
+    spectrogram: str = Field(description="URL of the spectrogram.")
     download: str = Field(description="URL of the file itself, as an attachment.")
 
 
@@ -105,7 +142,9 @@ class Found(BaseModel):
 
     seconds_taken: float
     query: str = Field(description="The query as it was understood.")
-    warnings: list[str] = Field(description="Words that mean nothing to the text tower.")
+    warnings: list[str] = Field(
+        description="Words that mean nothing to the text tower, and filters that nothing passes."
+    )
     likely: bool = Field(description="Whether one of the hits at least may be what was asked for.")
     hits: list[Hit] = Field(description="Best first.")
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-import numpy as np
 from cachetools import LRUCache
 from fastapi import Depends, Request
-from numpy.typing import NDArray
 
 from wav2clip.audio.excerpt import write_excerpt
+from wav2clip.audio.io import Samples
 from wav2clip.errors import AudioError, InputError
 from wav2clip.files import display
-from wav2clip.library import Library
+from wav2clip.library import Filters, Library
 from wav2clip.reading.readers import Readers
 from wav2clip.web.catalogue import Catalogue, File
 from wav2clip.web.gates import Gate
@@ -26,14 +27,20 @@ from wav2clip.web.maps import Maps
 from wav2clip.web.media import FileBody
 from wav2clip.web.problems import Refusal
 from wav2clip.web.settings import Settings
+from wav2clip.web.spectrogram import png, spectrogram
 from wav2clip.web.uploads import Uploads
 from wav2clip.web.waveform import peaks
 from wav2clip.zeroshot import preset_labels
+
+Key = TypeVar("Key")
+Picture = TypeVar("Picture")
 
 DEFAULT_PRESET = "audioset"
 """Labels of uploaded sounds, unless others are asked for."""
 
 _WAVEFORMS = 5_000
+_SPECTROGRAMS = 64_000_000
+"""Bytes of PNG that are kept."""
 
 
 class Service:
@@ -65,13 +72,21 @@ class Service:
         self.jobs = Jobs(limits.jobs_waiting)
         self.maps = Maps(self.catalogue)
         self._waveforms: LRUCache[tuple[str, int, int], list[float]] = LRUCache(_WAVEFORMS)
-        self._waveforms_lock = Lock()
+        self._spectrograms: LRUCache[tuple[str, int, int, int], bytes] = LRUCache(
+            _SPECTROGRAMS, getsizeof=len
+        )
+        self._pictures_lock = Lock()
 
     def warm(self) -> None:
-        """Load the model and the library, so that the first search is as fast as the others."""
+        """Load the model and the library, so that the first search is as fast as the others, and
+        the first look through its files."""
+        from wav2clip.web import browsing, narrowing  # which take the service that is made here
+
         self.readers.start(1)
         self.uploads.weights(tuple(preset_labels(DEFAULT_PRESET)))
-        self.catalogue.listing()
+        listing = self.catalogue.listing()
+        browsing.places(listing, Filters(), "name", "asc")
+        narrowing.count(listing, Filters(), set())
         if len(self.library):
             self.library.search("warm", limit=1)
 
@@ -92,17 +107,34 @@ class Service:
 
     def waveform(self, file: File, points: int) -> list[float]:
         """Peaks of a recording, kept for the next who asks."""
+
+        def drawn(blocks: Iterator[Samples], total: int) -> list[float]:
+            return [round(float(value), 4) for value in peaks(blocks, total, points)]
+
         key = (file.id, file.mtime_ns, points)
-        with self._waveforms_lock:
-            known = self._waveforms.get(key)
+        return self._kept(self._waveforms, key, lambda: self._decoded(file, drawn))
+
+    def spectrogram(self, file: File, width: int, height: int) -> bytes:
+        """A spectrogram as PNG, kept the same way."""
+
+        def drawn(blocks: Iterator[Samples], total: int) -> bytes:
+            return png(spectrogram(blocks, total, file.sample_rate, width, height))
+
+        key = (file.id, file.mtime_ns, width, height)
+        return self._kept(self._spectrograms, key, lambda: self._decoded(file, drawn))
+
+    def _kept(
+        self, cache: LRUCache[Key, Picture], key: Key, draw: Callable[[], Picture]
+    ) -> Picture:
+        with self._pictures_lock:
+            known = cache.get(key)
         if known is not None:
             return known
         with self.heavy.place():
-            found = self._peaks(file, points)
-        rounded = [round(float(value), 4) for value in found]
-        with self._waveforms_lock:
-            self._waveforms[key] = rounded
-        return rounded
+            made = draw()
+        with self._pictures_lock, suppress(ValueError):  # too large to be kept
+            cache[key] = made
+        return made
 
     def excerpt(
         self, file: File, start: float, end: float, fade: float, bits: int | None
@@ -125,13 +157,14 @@ class Service:
                 raise Refusal(422, str(error).removeprefix(f"{display(file.path)}: ")) from error
             return FileBody(target.open("rb"), "audio/wav")
 
-    def _peaks(self, file: File, points: int) -> NDArray[np.float32]:
+    def _decoded(self, file: File, draw: Callable[[Iterator[Samples], int], Picture]) -> Picture:
+        """What is drawn of the blocks of a recording and the samples that are expected."""
         with self.catalogue.open(file) as opened:
             same = os.fstat(opened.fileno())
             try:
                 stream = self.readers.stream_audio(file.path, raw=True, same=same)
                 total = round(file.duration * file.sample_rate)
-                return peaks(stream.frames(on_clock=True), total, points)
+                return draw(stream.frames(on_clock=True), total)
             except AudioError as error:  # where it lies is not for clients
                 reason = str(error).removeprefix(f"{display(file.path)}: ")
                 raise Refusal(415, reason) from error

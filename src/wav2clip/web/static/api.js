@@ -18,10 +18,11 @@ const LOCKED = {
 };
 
 /**
- * Ask the API. `query` is anything URLSearchParams takes; `json` or `body` makes it a POST.
+ * Ask the API. `query` is anything URLSearchParams takes; `json` or `body` makes it a POST; `blob`
+ * takes the answer as bytes.
  * Throws ApiError, or an AbortError where `signal` was aborted.
  */
-export async function request(path, { query, json, body, method, signal, headers = {} } = {}) {
+export async function request(path, { query, json, body, method, signal, blob = false, headers = {} } = {}) {
   const address = new URL(path, document.baseURI);
   if (query) address.search = new URLSearchParams(query);
   const options = { method: method ?? (json || body ? "POST" : "GET"), signal, headers: { ...headers } };
@@ -38,6 +39,7 @@ export async function request(path, { query, json, body, method, signal, headers
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, UNREACHABLE);
   }
+  if (response.ok && blob) return response.blob();
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;
   throw problem(response, answer?.detail);

@@ -1,7 +1,9 @@
 // The page: state in the address -> what is asked -> what is shown.
 
 import { patiently, request } from "./api.js";
+import { asSound, showHeadings } from "./browse.js";
 import { amount, announce, byId, element, icon, settings } from "./dom.js";
+import { connectFacets, forgetFacets, showFacets } from "./facets.js";
 import { connectFilters, fillFilters, showFilters } from "./filters.js";
 import { connectGenerate, openGenerate } from "./generate.js";
 import { connectHeard, showHeard } from "./heard.js";
@@ -11,9 +13,12 @@ import { clear, notice } from "./notices.js";
 import { connectBar, player } from "./player.js";
 import { record } from "./recorder.js";
 import { connectResults, select, showResults, sounds } from "./results.js";
-import { filtered, go, href, nothing as nowhere, onState, partOf, read, searchQuery, searches, unfiltered } from "./state.js";
+import {
+  browses, filesQuery, filtered, go, href, nothing as nowhere, onState, partOf, read, searchQuery, searches, unfiltered,
+} from "./state.js";
 import { showSources } from "./sources.js";
 import { connectSources, upload, uploadOf } from "./uploads.js";
+import { showSpectrograms, showsSpectrograms } from "./waveform.js";
 import { showWelcome } from "./welcome.js";
 
 const PAGE = 40; // finds shown at once
@@ -23,6 +28,7 @@ const TYPING = 250; // ms without a key before what is typed is searched
 const phrase = byId("phrase");
 let library = null;
 let found = null; // { key, hits, query, warnings, seconds_taken }
+let files = null; // { key, sounds, total, seconds_taken }: without a query
 let shown = PAGE;
 let searching = null;
 let typing = 0;
@@ -33,6 +39,8 @@ async function start() {
   connectBar();
   connectMap();
   connectFilters();
+  connectFacets();
+  connectPictures();
   connectSources(search);
   connectLibrary(refreshLibrary);
   connectGenerate();
@@ -72,7 +80,9 @@ async function refreshLibrary() {
   fillFilters(library);
   showLibrary(library);
   forgetMap();
+  forgetFacets();
   found = null;
+  files = null;
   render(read(), {});
 }
 
@@ -108,7 +118,8 @@ function render(state, { live = false, again = false }) {
   const empty = library?.files === 0;
   const view = empty ? "library" : state.view;
   for (const link of document.querySelectorAll("[data-view]")) {
-    link.setAttribute("href", href({ ...state, view: link.dataset.view }));
+    const query = link.dataset.view === "browse" ? nowhere : {};
+    link.setAttribute("href", href({ ...state, ...query, view: link.dataset.view }));
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -121,7 +132,8 @@ function render(state, { live = false, again = false }) {
   byId("stage").hidden = view === "library";
   byId("map-view").hidden = view !== "map";
   if (!library) return;
-  showWelcome(library, { hidden: searches(state) || view !== "list" });
+  showWelcome(library, { hidden: searches(state) || browses(state) || view !== "list" });
+  showFacets(state, { hidden: !browses(state) && !(view === "list" && searches(state)) });
   if (view === "map") openMap();
   document.title = title(state, view);
   if (view !== "library") find(state, { live, again });
@@ -139,9 +151,14 @@ async function find(state, { live, again }) {
   if (!searches(state)) {
     found = null;
     clear("search");
+    clear("words");
+    light([]);
+    if (browses(state)) {
+      await list(state, { again });
+      return;
+    }
     byId("found").hidden = true;
     showResults([]);
-    light([]);
     return;
   }
   const key = new URLSearchParams(searchQuery(state, 0)).toString();
@@ -158,8 +175,7 @@ async function find(state, { live, again }) {
     const answer = await request("api/search", { query: searchQuery(state, limit), signal: asked.signal });
     found = { ...answer, key, limit };
     clear("search");
-    clear("words");
-    for (const what of answer.warnings) notice("words", { what });
+    warn(answer);
     present(state);
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -171,8 +187,54 @@ async function find(state, { live, again }) {
   }
 }
 
+/** Say what the server had to say about words and filters. */
+function warn({ warnings }) {
+  clear("words");
+  if (warnings.length) notice("words", { what: warnings.join("; ") });
+}
+
+/** List files without a query: the first of them, or `more` of them. */
+async function list(state, { again = false, more = false } = {}) {
+  const key = new URLSearchParams(filesQuery(state, 0, 0)).toString();
+  const known = key === files?.key ? files.sounds : [];
+  if (key === files?.key && !again && !more) {
+    presentFiles(state);
+    return;
+  }
+  const asked = new AbortController();
+  searching = asked;
+  busy(true);
+  try {
+    const from = more ? known.length : 0;
+    const answer = await request("api/files", { query: filesQuery(state, from, PAGE), signal: asked.signal });
+    files = { ...answer, key, sounds: [...(more ? known : []), ...answer.files.map(asSound)] };
+    clear("search");
+    warn(answer);
+    presentFiles(state);
+  } catch (error) {
+    if (error.name !== "AbortError") fail(state, error);
+  } finally {
+    if (searching === asked) busy(false);
+  }
+}
+
+function presentFiles(state) {
+  const { sounds: listed, total, seconds_taken: taken } = files;
+  byId("found").hidden = false;
+  byId("unlikely").hidden = true;
+  showHeadings(state);
+  showResults(listed, { listed: true });
+  byId("files").setAttribute("aria-rowcount", String(total + 1));
+  byId("found-title").replaceChildren(...(total ? heading(amount(total, "sound"), taken) : nothing(state)));
+  byId("more").hidden = listed.length >= total;
+  announce(total ? `${amount(total, "sound")}, ${listed.length.toLocaleString("en")} shown` : "Nothing found");
+}
+
+const heading = (words, taken) => [`${words} `, element("span", { class: "fine" }, `${Math.max(1, Math.round(taken * 1000))} ms`)];
+
 function fail(state, error) {
   found = null;
+  files = null;
   byId("found").hidden = true;
   showResults([]);
   light([]);
@@ -187,11 +249,8 @@ function present(state) {
   byId("found").hidden = false;
   showResults(visible);
   light(hits);
-  const heading = byId("found-title");
-  heading.replaceChildren(...(hits.length ? [
-    `${hits.length < found.limit ? amount(hits.length, "sound") : `Best ${amount(visible.length, "sound")}`} `,
-    element("span", { class: "fine" }, `${Math.max(1, Math.round(taken * 1000))} ms`),
-  ] : nothing(state)));
+  const words = hits.length < found.limit ? amount(hits.length, "sound") : `Best ${amount(visible.length, "sound")}`;
+  byId("found-title").replaceChildren(...(hits.length ? heading(words, taken) : nothing(state)));
   byId("more").hidden = visible.length >= hits.length && (hits.length < found.limit || found.limit >= MOST);
   const unlikely = hits.length > 0 && !found.likely;
   byId("unlikely").hidden = !unlikely;
@@ -255,6 +314,11 @@ function connectPhrase() {
     }
   });
   byId("more").addEventListener("click", () => {
+    if (browses(read())) {
+      const next = files.sounds.length;
+      list(read(), { more: true }).then(() => select(next, { listen: false }));
+      return;
+    }
     const first = shown;
     shown = Math.min(MOST, shown + PAGE);
     find(read(), {}).then(() => select(first, { listen: false }));
@@ -270,7 +334,9 @@ function connectKeys() {
     const link = event.target.closest("a[data-view], a[data-go]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    go(link.dataset.go ? { ...nowhere, view: "list", ...unfiltered } : { view: link.dataset.view });
+    const { view, go: home } = link.dataset;
+    if (home) go({ ...nowhere, view: "list", ...unfiltered });
+    else go(view === "browse" ? { ...nowhere, view } : { view });
   });
   document.addEventListener("keydown", (event) => {
     const busyElsewhere = event.target.closest("input, textarea, select, button, a, [role=slider], dialog, canvas");
@@ -278,9 +344,22 @@ function connectKeys() {
     const typed = event.target.closest("input, textarea, select, dialog");
     if (event.key === " " && !busyElsewhere && player.sound) player.toggle();
     else if (event.key === "/" && !typed && settings.get("letters", true)) phrase.select();
+    else if (event.key.toLowerCase() === "s" && !typed && settings.get("letters", true)) byId("pictures").click();
     else if (event.key === "?" && !typed && settings.get("letters", true)) byId("help").showModal();
     else return;
     event.preventDefault();
+  });
+}
+
+/** Spectrograms in place of waveforms, and back. */
+function connectPictures() {
+  const button = byId("pictures");
+  const show = () => button.setAttribute("aria-pressed", String(showsSpectrograms()));
+  show();
+  button.addEventListener("click", () => {
+    showSpectrograms(!showsSpectrograms());
+    show();
+    announce(showsSpectrograms() ? "Spectrograms" : "Waveforms");
   });
 }
 

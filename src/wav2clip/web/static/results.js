@@ -1,12 +1,14 @@
-// The list of finds: one row each, moved through with the arrow keys, heard with Space.
+// The list of finds or files: one row each, moved through with the arrow keys, heard with Space.
 
+import { facts } from "./browse.js";
 import { announce, byId, clock, element, icon, iconButton, relabel, settings } from "./dom.js";
 import { player } from "./player.js";
 import { Waveform } from "./waveform.js";
 
 const REST = 120; // ms on a row before it plays, so that a key held down does not start them all
 
-const list = byId("results");
+const lists = { finds: byId("results"), files: byId("file-rows") };
+let list = lists.finds;
 let rows = [];
 let current = -1;
 let timer = 0;
@@ -18,7 +20,7 @@ let actions = {};
  */
 export function connectResults(given) {
   actions = given;
-  list.addEventListener("keydown", onKey);
+  for (const each of [lists.finds, byId("files")]) each.addEventListener("keydown", onKey);
   player.addEventListener("change", mark);
   player.addEventListener("time", () => {
     for (const row of rows) if (row.playing) row.wave.time = player.time;
@@ -27,13 +29,21 @@ export function connectResults(given) {
 
 export const sounds = () => rows.map((row) => row.sound);
 
-/** Show finds; those that were shown already keep their rows, so that more can be added. */
-export function showResults(hits) {
+/**
+ * Show finds, or files (`listed`) as a table; those that were shown already keep their rows, so that
+ * more can be added.
+ */
+export function showResults(hits, { listed = false } = {}) {
+  const wanted = listed ? lists.files : lists.finds;
+  if (list !== wanted) list.replaceChildren();
+  list = wanted;
+  lists.finds.hidden = listed;
+  byId("files").hidden = !listed;
   const focused = list.contains(document.activeElement) ? rows[current]?.sound : null;
   const known = new Map(rows.map((row) => [keyOf(row.sound), row]));
   rows = hits.map((hit) => {
     const old = known.get(keyOf(hit));
-    return old && old.sound.score === hit.score ? old : makeRow(hit);
+    return old && old.sound.score === hit.score && old.sound.listed === hit.listed ? old : makeRow(hit);
   });
   list.replaceChildren(...rows.map((row) => row.item));
   current = rows.length ? 0 : -1;
@@ -56,27 +66,55 @@ function makeRow(sound) {
   const described = `about-${keyOf(sound).replace(" ", "-")}`;
   play.setAttribute("aria-describedby", described);
   const row = { sound, play, playing: false, wave: null };
+  const cells = sound.listed ? fileCells(sound, described) : findCells(sound, described);
+  const parts = sound.listed
+    ? { class: "sound listed", role: "row" }
+    : { class: "sound" };
+  row.item = element(sound.listed ? "div" : "li", parts,
+    cell(sound, "play", play), cell(sound, "wave", wave), ...cells, cell(sound, "actions", actionsOf(sound)));
+  row.wave = new Waveform(wave);
+  row.wave.sound = sound;
+  listen(row, wave);
+  return row;
+}
+
+/** A part of a row; in a table it is a cell. */
+const cell = (sound, area, ...content) => element("div", { class: `at-${area}`, role: sound.listed ? "cell" : undefined }, ...content);
+
+const nameOf = (sound) => element("span", { class: "name", title: sound.path }, sound.name);
+const pathOf = (sound) => element("span", { class: "path", title: sound.path }, element("bdi", {}, folderOf(sound)));
+const lengthOf = (sound) => element("span", { class: "length" }, element("span", { class: "hidden" }, "Length "), clock(sound.duration));
+
+function fileCells(sound, described) {
+  const told = facts(sound);
+  const about = [clock(sound.duration), ...told.map(([, words]) => words), ...sound.tags].join(", ");
+  return [
+    element("div", { class: "what" },
+      cell(sound, "name", nameOf(sound), element("span", { id: described, class: "hidden" }, about)),
+      cell(sound, "path", pathOf(sound))),
+    cell(sound, "tags", tagList(sound.words, sound.tags)),
+    element("div", { class: "facts" }, ...told.map(([area, words]) => cell(sound, area, words))),
+    cell(sound, "length", clock(sound.duration)),
+  ];
+}
+
+function findCells(sound, described) {
   const region = isWhole(sound) ? "All of it" : `${clock(sound.start)} to ${clock(sound.end)} of ${clock(sound.duration)}`;
   const named = sound.words.length ? `, and in its name: ${sound.words.join(", ")}` : "";
   const score = element("div", { class: "score", title: `How surely it is heard; cosine ${sound.similarity.toFixed(3)}, score ${sound.score.toFixed(3)}${named}` },
     element("span", { class: "bar", "aria-hidden": "true" }, element("span")),
     element("span", { class: "number" }, element("span", { class: "hidden" }, "Sure "), percent(sound.confidence)));
   score.querySelector(".bar span").style.width = `${sound.confidence * 100}%`;
-  row.item = element("li", { class: "sound" }, play, wave,
-    element("div", { class: "what" },
-      element("span", { class: "name", title: sound.path }, sound.name),
-      element("span", { class: "path", title: sound.path }, element("bdi", {}, folderOf(sound)))),
-    tagList(sound.words, sound.tags), score,
-    element("span", { class: "length" }, element("span", { class: "hidden" }, "Length "), clock(sound.duration)),
-    element("span", { id: described, class: "hidden" },
-      `${region}, sure ${percent(sound.confidence)}`
-      + (sound.words.length ? `, in its name: ${sound.words.join(", ")}` : "")
-      + (sound.tags.length ? `, ${sound.tags.join(", ")}` : "")),
-    actionsOf(sound));
-  row.wave = new Waveform(wave);
-  row.wave.sound = sound;
-  listen(row, wave);
-  return row;
+  return [
+    element("div", { class: "what" }, nameOf(sound), pathOf(sound)),
+    cell(sound, "tags", tagList(sound.words, sound.tags)),
+    cell(sound, "score", score),
+    cell(sound, "length", lengthOf(sound),
+      element("span", { id: described, class: "hidden" },
+        `${region}, sure ${percent(sound.confidence)}`
+        + (sound.words.length ? `, in its name: ${sound.words.join(", ")}` : "")
+        + (sound.tags.length ? `, ${sound.tags.join(", ")}` : ""))),
+  ];
 }
 
 /** The path without the name, which stands above it already. */
@@ -84,7 +122,7 @@ const folderOf = ({ path, name }) => (path.endsWith(`/${name}`) ? path.slice(0, 
 
 /** Words of the query that the path holds, which tell why it is here, and the tags. */
 function tagList(words, tags) {
-  if (!words.length && !tags.length) return element("ul", { class: "tags", "aria-hidden": "true" });
+  if (!words.length && !tags.length) return null;
   return element("ul", { class: "tags", "aria-label": words.length ? "Words in the name, and tags" : "Tags" },
     ...words.map((word) => element("li", { class: "named", title: "In the name of the file or a folder" }, word)),
     ...tags.map((tag) => element("li", {}, tag)));
@@ -173,6 +211,12 @@ const LETTERS = {
 
 function onKey(event) {
   const row = rows[current];
+  if (event.key === "ArrowDown" && event.target.closest("#headings")) {
+    event.preventDefault();
+    select(0);
+    return;
+  }
+  if (!event.target.closest(".sound")) return;
   if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
   const moves = { ArrowDown: current + 1, ArrowUp: current - 1, Home: 0, End: rows.length - 1 };
   const onPlay = event.target === row.play;

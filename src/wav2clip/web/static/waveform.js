@@ -1,31 +1,56 @@
-// Waveforms on canvases: fetched when they come into sight, a few at a time, and drawn in the theme's colours.
+// Waveforms or spectrograms on canvases: fetched when they come into sight, a few at a time, and drawn
+// in the theme's colours.
 
 import { patiently } from "./api.js";
-import { colour, onThemeChange, prepare } from "./dom.js";
+import { colour, onThemeChange, prepare, settings } from "./dom.js";
+import { levelsIn, tinted } from "./spectrogram.js";
 
 const AT_ONCE = 4;
+const KEPT = 600; // waveforms and spectrograms that are remembered
+const FINE = [["width", "800"], ["height", "96"]];
 const known = new Map();
 const waiting = [];
 let active = 0;
 
-/** The peaks of a sound, in [0, 1]: those it carries, or those the server gives. Asked for once. */
-export function peaksOf(sound) {
+let spectrograms = settings.get("spectrograms", false);
+
+/** Whether spectrograms are shown in place of waveforms, wherever there are any. */
+export const showsSpectrograms = () => spectrograms;
+
+export function showSpectrograms(on) {
+  spectrograms = on;
+  settings.set("spectrograms", on);
+  for (const canvas of document.querySelectorAll("canvas")) canvas.waveform?.changed();
+}
+
+/** The peaks of a sound, in [0, 1]: those it carries, or those the server gives. */
+function peaksOf(sound) {
   if (Array.isArray(sound.peaks)) return Promise.resolve(sound.peaks);
-  if (!known.has(sound.waveform)) {
-    const asked = new Promise((resolve, reject) => waiting.push({ sound, resolve, reject }));
-    known.set(sound.waveform, asked);
-    asked.catch(() => known.delete(sound.waveform));
+  return once(sound.waveform, () => patiently(sound.waveform).then((answer) => answer.peaks));
+}
+
+/** The levels of its spectrogram, as the server gives them. */
+const levelsOf = (sound) => once(sound.spectrogram, () =>
+  patiently(sound.spectrogram, { query: FINE, blob: true }).then(levelsIn));
+
+/** What is at an address: asked for once, and remembered while others are not too many. */
+function once(address, ask) {
+  if (!known.has(address)) {
+    const asked = new Promise((resolve, reject) => waiting.push({ ask, resolve, reject }));
+    known.set(address, asked);
+    asked.catch(() => known.delete(address));
+    if (known.size > KEPT) known.delete(known.keys().next().value);
     next();
   }
-  return known.get(sound.waveform);
+  return known.get(address);
 }
 
 function next() {
   while (active < AT_ONCE && waiting.length) {
-    const { sound, resolve, reject } = waiting.shift();
+    const { ask, resolve, reject } = waiting.shift();
     active += 1;
-    patiently(sound.waveform)
-      .then((answer) => resolve(answer.peaks), reject)
+    ask()
+      .then(resolve, reject)
       .finally(() => {
         active -= 1;
         next();
@@ -33,11 +58,12 @@ function next() {
   }
 }
 
-/** One waveform: draws itself when it is seen, when its size or the theme changes, and at each `time`. */
+/** One waveform or spectrogram: draws itself when it is seen, when its size or the theme changes, and at each `time`. */
 export class Waveform {
   #canvas;
   #sound = null;
   #peaks = null;
+  #levels = null;
   #time = null;
 
   constructor(canvas) {
@@ -51,7 +77,13 @@ export class Waveform {
   set sound(sound) {
     this.#sound = sound;
     this.#peaks = null;
+    this.#levels = null;
     this.#time = null;
+    this.changed();
+  }
+
+  /** Draw, and fetch what is missing as soon as it is seen. */
+  changed() {
     this.draw();
     seen.unobserve(this.#canvas);
     seen.observe(this.#canvas);
@@ -63,18 +95,28 @@ export class Waveform {
     this.draw();
   }
 
+  get #heat() {
+    return spectrograms && Boolean(this.#sound.spectrogram);
+  }
+
   async load() {
     const sound = this.#sound;
-    if (!sound || this.#peaks) return;
+    if (!sound || (this.#heat ? this.#levels : this.#peaks)) return;
     try {
-      const peaks = await peaksOf(sound);
-      if (sound !== this.#sound) return;
-      this.#peaks = peaks;
+      if (this.#heat) {
+        const levels = await levelsOf(sound);
+        if (sound !== this.#sound) return;
+        this.#levels = levels;
+      } else {
+        const peaks = await peaksOf(sound);
+        if (sound !== this.#sound) return;
+        this.#peaks = peaks;
+      }
       this.#canvas.classList.remove("missing");
     } catch (error) {
       if (sound !== this.#sound) return;
       this.#canvas.classList.add("missing");
-      this.#canvas.title = `No waveform: ${error.message}`;
+      this.#canvas.title = `No picture: ${error.message}`;
     }
     this.draw();
   }
@@ -85,17 +127,38 @@ export class Waveform {
     const duration = this.#sound.duration || 1;
     const [from, to] = [(this.#sound.start / duration) * width, (this.#sound.end / duration) * width];
     const whole = to - from >= width - 1;
-    if (!whole) {
+    if (!whole && !this.#heat) {
       context.fillStyle = colour("--moment");
       context.fillRect(from, 0, Math.max(to - from, 2), height);
+    }
+    if (this.#heat) this.#picture(context, width, height, whole ? null : [from, to]);
+    else this.#bars(context, width, height, from, to);
+    if (!whole) {
       context.fillStyle = colour("--accent");
       context.fillRect(from, height - 2, Math.max(to - from, 2), 2);
     }
-    this.#bars(context, width, height, from, to);
     if (this.#time !== null) {
+      const x = Math.min((this.#time / duration) * width, width - 1.5);
+      if (this.#heat) { // seen on whatever colour is below it
+        context.fillStyle = colour("--ground");
+        context.fillRect(x - 1, 0, 3.5, height);
+      }
       context.fillStyle = colour("--text");
-      context.fillRect(Math.min((this.#time / duration) * width, width - 1.5), 0, 1.5, height);
+      context.fillRect(x, 0, 1.5, height);
     }
+  }
+
+  #picture(context, width, height, region) {
+    context.fillStyle = colour("--heat-0");
+    context.fillRect(0, 0, width, height);
+    if (!this.#levels) return;
+    context.drawImage(tinted(this.#levels), 0, 0, width, height);
+    if (!region) return;
+    context.fillStyle = colour("--ground");
+    context.globalAlpha = 0.55;
+    context.fillRect(0, 0, region[0], height);
+    context.fillRect(region[1], 0, width - region[1], height);
+    context.globalAlpha = 1;
   }
 
   #bars(context, width, height, from, to) {

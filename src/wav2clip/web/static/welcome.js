@@ -1,7 +1,7 @@
 // Before the first search: what can be asked here, with words that this library has tags for.
 
 import { amount, byId, element, span } from "./dom.js";
-import { go } from "./state.js";
+import { go, href, read } from "./state.js";
 
 const SUGGESTIONS = ["rain on a roof", "footsteps on gravel", "a door closing", "a dog barking", "wind in trees", "a bell"];
 
@@ -20,6 +20,7 @@ export function showWelcome(library, { hidden }) {
     element("h2", {}, `${amount(library.files, "sound")}, ${span(library.seconds)}`),
     element("p", {}, "Type what you want to hear, or drop a picture or a sound anywhere on this page, paste one, or record one."),
     list,
+    element("p", {}, "Or ", element("a", { href: href({ ...read(), view: "browse" }), "data-view": "browse" }, "browse all of them"), "."),
     element("p", { class: "fine" }, "Add and take away with signs that stand alone: ",
       element("code", {}, "rain + 0.5*thunder - voices")),
   );
