@@ -72,15 +72,24 @@ _PLANES = 8
 """PyAV reads planes of fewer channels than these; with more it reads beyond their list."""
 
 
-def open_container(file: BinaryIO, encoding: str = "utf-8") -> Any:
+def open_container(file: BinaryIO, encoding: str = "utf-8", **options: str) -> Any:
     """Open one of :data:`CONTAINERS` from a binary file, with tags read in that encoding.
+
+    Args:
+        file: binary and seekable.
+        encoding: of tags.
+        options: further ones of FFmpeg's.
 
     Raises:
         UnreadableError: FFmpeg does not read it, or it is another format.
     """
     try:
         return av.open(
-            file, "r", metadata_encoding=encoding, metadata_errors="ignore", options=_OPTIONS
+            file,
+            "r",
+            metadata_encoding=encoding,
+            metadata_errors="ignore",
+            options={**options, **_OPTIONS},
         )
     except av.error.ArgumentError as error:
         raise UnreadableError("takes it for no container of sound or video") from error
