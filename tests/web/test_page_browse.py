@@ -116,7 +116,7 @@ def test_browsing_with_a_screen_reader_narrow_and_wide(page: Page, width: int) -
     expect(page.locator(ROWS)).to_have_count(6)
     if width == 320:
         page.get_by_text("Narrow down").click()
-    expect(page.get_by_role("group", name="Format")).to_be_visible()
+    expect(page.get_by_role("group", name="Channels")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)

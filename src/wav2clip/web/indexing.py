@@ -53,6 +53,7 @@ def summary(report: IndexReport) -> str:
         "added": report.added,
         "updated": report.updated,
         "moved, copied or touched": report.reused,
+        "with other tags": report.retagged,
         "unchanged": report.unchanged,
         "gone": report.missing,
         "failed": len(report.failures),
