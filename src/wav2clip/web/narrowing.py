@@ -28,7 +28,7 @@ _SPAN = r"\d{1,7}(\.\d{1,3})?-(\d{1,7}(\.\d{1,3})?)?"
 _MOST = 50
 
 _Seconds = Annotated[float | None, Parameter(ge=0, le=1e7, allow_inf_nan=False)]
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 _Number = Annotated[int, Parameter(ge=1, le=2**31 - 1)]
 
 

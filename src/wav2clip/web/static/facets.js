@@ -54,7 +54,8 @@ export async function showFacets(state, { hidden = box.hidden } = {}) {
     draw(answer, read());
     showFilters(read());
   } catch (error) {
-    if (error.name !== "AbortError") notice("facets", error, { retry: () => showFacets(read()) });
+    if (error.name === "AbortError" || error.status === 0) return; // the search says that the server is gone
+    notice("facets", error, { retry: () => showFacets(read()) });
   }
 }
 
