@@ -24,12 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from machine import machine, versions
-from names import CUTOFF, HEARD, embedded, read_phrases
+from names import CUTOFF, HEARD, embedded, read_heard
 from wav2clip import load
 from wav2clip.library.query import Query
 from wav2clip.library.settings import Settings
 from wav2clip.library.space import centre
-from wav2clip.pretrain.shards import iterate, read_manifest
 
 WITHOUT, PAIRS, LOOKED_AT = 0.1, 400, 20
 WEIGHTS = (0.0, 0.25, 0.5, 1.0)
@@ -125,11 +124,7 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("--model", default="builtin")
     options = parser.parse_args()
-    tagger = read_manifest(options.shards).tagger
-    assert tagger is not None, "a tagger must have heard the shards"
-    samples = [s for s in iterate(options.shards, "validation") if s.tags is not None]
-    heard = np.stack([sample.tags.probabilities[0] for sample in samples])
-    asked = read_phrases(tagger.labels)
+    samples, heard, asked = read_heard(options.shards)
     likeliest = np.stack([heard[:, classes].max(axis=1) for _, classes in asked])
     model = load(options.model)
     texts = [phrase for phrase, _ in asked]

@@ -123,19 +123,25 @@ def variants(paths: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     yield "dealt out anew", [str(path) for path in random.permutation(paths)]
 
 
+def read_heard(shards: Path) -> tuple[list[Sample], Scores, list[tuple[str, list[int]]]]:
+    """The validation clips that a tagger heard, (clips, classes) what it heard, and phrases."""
+    tagger = read_manifest(shards).tagger
+    assert tagger is not None, "a tagger must have heard the shards"
+    samples = [s for s in iterate(shards, "validation") if s.tags is not None]
+    heard = np.stack([sample.tags.probabilities[0] for sample in samples])
+    return samples, heard, read_phrases(tagger.labels)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("curated", type=Path)
     parser.add_argument("--model", default="builtin")
     options = parser.parse_args()
-    tagger = read_manifest(options.shards).tagger
-    assert tagger is not None, "a tagger must have heard the shards"
-    samples = [s for s in iterate(options.shards, "validation") if s.tags is not None]
-    heard = np.stack([sample.tags.probabilities[0] for sample in samples])
+    samples, heard, every = read_heard(options.shards)
     asked = [
         (phrase, likeliest)
-        for phrase, classes in read_phrases(tagger.labels)
+        for phrase, classes in every
         if ((likeliest := heard[:, classes].max(axis=1)) >= HEARD).sum() >= LEAST_RELEVANT
     ]
     phrases, likeliest = [phrase for phrase, _ in asked], np.stack([each for _, each in asked])

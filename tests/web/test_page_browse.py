@@ -122,3 +122,16 @@ def test_browsing_with_a_screen_reader_narrow_and_wide(page: Page, width: int) -
         page.emulate_media(color_scheme=scheme)
         found = axe.run(page).response["violations"]
         assert not found, [(each["id"], [n["html"] for n in each["nodes"]]) for each in found]
+
+
+def test_nothing_to_narrow_down_takes_no_room(page: Page) -> None:
+    """A library of which all files are alike; a choice that was made can still be taken back."""
+    one = [{"value": "wav", "name": "wav", "files": 7, "deeper": False, "parts": []}]
+    facets = {name: [] for name in ("folder", "category", "length", "rate", "channels")}
+    alike = {"total": 7, **facets, "format": one}
+    page.route("**/api/facets*", lambda route: route.fulfill(json=alike))
+    page.goto("/?q=dog")
+    expect(page.locator("#results > li").first).to_be_visible()
+    expect(page.locator("#facets")).to_be_hidden()
+    page.goto("/?q=dog&format=wav")
+    expect(page.locator("#facets").get_by_text("Format")).to_be_visible()

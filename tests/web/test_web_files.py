@@ -187,7 +187,12 @@ def test_waveforms(client: TestClient, dog: dict[str, Any], aiff: dict[str, Any]
         assert client.get(dog["waveform"], params={"points": points}).status_code == 422
 
 
-def test_a_part_as_a_file(client: TestClient, aiff: dict[str, Any], dog: dict[str, Any]) -> None:
+def test_a_part_as_a_file(
+    client: TestClient,
+    aiff: dict[str, Any],
+    dog: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     whole, rate = soundfile.read(aiff["path"], dtype="int16")
     sent = client.get(f"/api/files/{aiff['id']}/excerpt", params={"start": 7.5, "end": 17.25})
     assert (sent.status_code, sent.headers["content-type"]) == (200, "audio/wav")
@@ -213,3 +218,16 @@ def test_a_part_as_a_file(client: TestClient, aiff: dict[str, Any], dog: dict[st
         assert answer.status_code == 422, answer.text
         assert str(Path(aiff["path"]).parent) not in answer.text
     assert client.get(f"/api/files/{'0' * 32}/excerpt?start=0&end=1").status_code == 404
+    few = {"Range": "bytes=4-7"}
+    address = f"/api/files/{aiff['id']}/excerpt?start=0&end=1"
+    size = int.from_bytes(client.get(address, headers=few).content, "little")
+    assert size + 8 == len(client.get(address).content)
+    beyond = client.get(address, headers={"Range": f"bytes={size + 8}-"})
+    assert beyond.status_code == 416
+    monkeypatch.setattr("wav2clip.web.service._LARGEST_EXCERPT", 44_100 * 2 * 4 * 5)
+    assert client.get(address).status_code == 200
+    long = client.get(f"/api/files/{aiff['id']}/excerpt?start=0&end=6")
+    assert (long.status_code, long.json()["detail"]["expected"]) == (
+        422,
+        "at most 5 s of this file",
+    )

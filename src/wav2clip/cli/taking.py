@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _EDGE_SECONDS = 0.05
 """What may be missing at an end of a region that is the whole file."""
 
+_LONGEST_PLAYED = 60.0
+"""Seconds: of a region that lasts for an hour the rest is left to players with a position bar."""
+
 
 def use(results: Results, play: bool, copy_to: Path | None, whole: bool) -> None:
     """Play or copy what was found."""
@@ -46,22 +49,23 @@ def copy(results: Iterable[Result], folder: Path, *, whole: bool) -> None:
         else:
             parts.append(result)
     failures: dict[Path, str] = {}
-    done = 0
+    done = regions = 0
     work: list[tuple[Path, Path, Callable[[Path], object]]] = [
         *((path, Path(path.name), _copying(path)) for path in dict.fromkeys(files)),
         *((part.path, excerpt_name(part.path, part.start), _cutting(part)) for part in parts),
     ]
     with console.progress_bar("copying", len(work), "files") as advance:
-        for path, name, write in work:
+        for number, (path, name, write) in enumerate(work):
             try:
                 _write_new(folder, name, write)
                 done += 1
+                regions += number >= len(work) - len(parts)
             except OSError as error:
                 failures[path] = error.strerror or str(error)
             except Wav2ClipError as error:
                 failures[path] = str(error)
             advance()
-    what = f"{done} files" if not parts else f"{done} files, {len(parts)} of them regions,"
+    what = f"{done} files, {regions} of them regions," if regions else f"{done} files"
     console.err.print(f"copied {what} to {display(folder)}", markup=False, soft_wrap=True)
     console.report_failures(failures, done)
 
@@ -137,13 +141,12 @@ def play_all(results: Iterable[Result]) -> None:
 
 
 def _moment_file(result: Result, folder: Path) -> Path:
-    """What is heard of a region as a WAV file, which every player reads."""
+    """What is heard of a region as a WAV file, which every player reads: a minute at most."""
     import soundfile
 
     from wav2clip.audio.io import cut_audio
 
     rate, target = 44_100, folder / "moment.wav"
-    soundfile.write(
-        target, cut_audio(result.path, result.peak, result.end - result.peak, rate), rate
-    )
+    seconds = min(result.end - result.peak, _LONGEST_PLAYED)
+    soundfile.write(target, cut_audio(result.path, result.peak, seconds, rate), rate)
     return target

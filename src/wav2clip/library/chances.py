@@ -62,7 +62,7 @@ def independent_segments(
         begins = np.concatenate(([0], np.cumsum(counts[files])[:-1]))
         nearest = np.maximum.reduceat(z, begins, axis=0)
         usual = np.add.reduceat(z, begins, axis=0) / counts[files][:, None]
-        share = _share_below((nearest - usual).mean(axis=1))
+        share = np.minimum(_share_below((nearest - usual).mean(axis=1)), 1 - 1e-9)
         found[files] = (3 / 8 + share / 4) / (1 - share)
     return np.clip(found, 1, np.maximum(counts, 1))
 

@@ -452,7 +452,9 @@ def search_index(
 ) -> Results:
     """As :meth:`Snapshot.search`, among the files whose segments LanceDB's index finds nearest.
 
-    The index is approximate; scores and regions of the files that it finds are exact. What was
+    The index is approximate; scores and regions of the files that it finds are exact, and words are
+    looked for in these files alone, so that a word counts as one that no other file has if none of
+    them has. What was
     added since it was last brought up to date is compared row by row, by LanceDB.
     """
     known = background or Background.measure(np.zeros((0, len(wanted.vector))))

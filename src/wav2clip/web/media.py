@@ -161,7 +161,7 @@ def media_response(
     """The whole of a recording, the range that was asked for, or 304 if the browser has it.
 
     Args:
-        body: what to send.
+        body: what to send; closed when it was sent, or where it is not.
         headers: of the request: Range, If-Range, If-None-Match.
         modified_ns: when the recording was changed, nanoseconds since 1970.
         gate: where it takes a place while it is sent.
@@ -186,7 +186,11 @@ def media_response(
         return Response(status_code=304, headers=common)
     first, last, status = 0, body.size, 200
     if headers.get("if-range", etag) in (etag, modified):
-        wanted = parse_range(headers.get("range", ""), body.size)
+        try:
+            wanted = parse_range(headers.get("range", ""), body.size)
+        except Refusal:
+            body.close()
+            raise
         if wanted is not None:
             (first, last), status = wanted, 206
             common["Content-Range"] = f"bytes {first}-{last - 1}/{body.size}"

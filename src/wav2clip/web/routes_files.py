@@ -104,12 +104,8 @@ def audio(
         body = WavBody(service.readers, file, opened)
     else:
         body = FileBody(opened, PLAYABLE.get(file.path.suffix.lower(), "application/octet-stream"))
-    try:
-        kept_as = name if download else None
-        return media_response(body, request.headers, status.st_mtime_ns, service.streams, kept_as)
-    except BaseException:
-        opened.close()
-        raise
+    kept_as = name if download else None
+    return media_response(body, request.headers, status.st_mtime_ns, service.streams, kept_as)
 
 
 @router.get(
@@ -138,11 +134,7 @@ def excerpt(
     file = service.catalogue.listing().file(id)
     body = service.excerpt(file, start, end, fade, bits)
     name = excerpt_name(file.path, start)
-    try:
-        return media_response(body, request.headers, file.mtime_ns, service.streams, name)
-    except BaseException:
-        body.close()
-        raise
+    return media_response(body, request.headers, file.mtime_ns, service.streams, name)
 
 
 @router.get("/{id}/waveform", responses=responses(404, 415))

@@ -39,6 +39,9 @@ DEFAULT_PRESET = "audioset"
 """Labels of uploaded sounds, unless others are asked for."""
 
 _WAVEFORMS = 5_000
+_LARGEST_EXCERPT = 2**30
+"""Bytes of a part, taken as floats: it lies on disk until it was sent, however slowly."""
+
 _SPECTROGRAMS = 64_000_000
 """Bytes of PNG that are kept."""
 
@@ -139,7 +142,16 @@ class Service:
     def excerpt(
         self, file: File, start: float, end: float, fade: float, bits: int | None
     ) -> FileBody:
-        """A part of a recording as WAV, written to a file that is gone when it was sent."""
+        """A part of a recording as WAV, written to a file that is gone when it was sent.
+
+        Raises:
+            Refusal: 415 where the recording cannot be read, 422 for a part without sound, or one
+                that is too long.
+        """
+        seconds = min(end, file.duration) - start
+        if seconds * file.sample_rate * file.channels * 4 > _LARGEST_EXCERPT:
+            most = _LARGEST_EXCERPT / (file.sample_rate * file.channels * 4)
+            raise Refusal(422, f"a part of {seconds:.0f} s", f"at most {most:.0f} s of this file")
         with (
             self.heavy.place(),
             self.catalogue.open(file) as opened,

@@ -66,6 +66,7 @@ function draw(answer, state) {
     .filter(([facet]) => answer[facet].length > 1 || answer[facet][0]?.deeper || state[facet].length)
     .map(([facet, title]) => block(facet, title, answer[facet], state));
   list.replaceChildren(...blocks);
+  box.classList.toggle("nothing", !blocks.length);
   if (focused) [...list.querySelectorAll("[data-key]")].find((each) => each.dataset.key === focused)?.focus();
 }
 
