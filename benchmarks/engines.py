@@ -33,11 +33,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from machine import has_bfloat16
 from published import Published
 from wav2clip.audio.io import load_audio
-from wav2clip.embedding.bulk import ahead, embed_files
+from wav2clip.embedding.bulk import ahead, embed_files, start_readers
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.errors import Wav2ClipError
 from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
 from wav2clip.models.registry import locate
+from wav2clip.reading.readers import Readers
 from wav2clip.zeroshot import class_weights
 
 ROOT = Path(__file__).parents[1]
@@ -83,12 +84,18 @@ def ways(name: str = "builtin") -> dict[str, Way]:
     """The published way, decoding alone, and each engine, loaded: functions that take files."""
     loaded = models(name)
     (rate, *_) = [model.sample_rate for model in loaded.values()]
-    ours = {title: partial(embed_all, model) for title, model in loaded.items()}
+    readers = start_readers()  # they are there, as the models are
+    ours = {title: partial(embed_all, model, readers=readers) for title, model in loaded.items()}
     return {PUBLISHED: Published(), DECODING: partial(decode_all, rate=rate), **ours}
 
 
-def embed_all(model: Wav2CLIP, paths: Sequence[Path], workers: int | None = None) -> None:
-    for result in embed_files(model, paths, workers=workers):
+def embed_all(
+    model: Wav2CLIP,
+    paths: Sequence[Path],
+    workers: int | None = None,
+    readers: Readers | None = None,
+) -> None:
+    for result in embed_files(model, paths, workers=workers, readers=readers):
         assert result.error is None, result
 
 

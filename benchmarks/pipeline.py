@@ -81,6 +81,7 @@ def elsewhere(model: Wav2CLIP, clip_seconds: float) -> Elsewhere:
     twin.__class__ = Elsewhere
     assert isinstance(twin, Elsewhere)
     twin.clip_seconds, twin.one_at_a_time = clip_seconds, Lock()
+    twin.graph_folder = None  # processes that read would embed by themselves
     return twin
 
 

@@ -65,16 +65,15 @@ def classify(
     Long recordings: `wav2clip classify night.flac --preset audioset --segments 10 --top-k 3`
     """
     from wav2clip.cli import console
-    from wav2clip.embedding.bulk import embed_files, embed_segments
+    from wav2clip.embedding.bulk import embed_files, embed_segments, start_readers
     from wav2clip.files import display, find_recordings
-    from wav2clip.reading.readers import Readers
     from wav2clip.zeroshot import DEFAULT_TEMPLATES, class_weights
 
     names = _labels(labels, labels_file, preset)
     paths, failures, left_out = find_recordings(sources)
     results: dict[Path, list[dict[str, Any]]] = {}
     if paths:
-        with Readers() as readers:
+        with start_readers() as readers:
             readers.start(len(paths))  # while the model is loaded
             loaded = console.load_model(
                 model, device=device, engine=engine, precision=precision, towers=towers

@@ -106,17 +106,16 @@ def _here(
     sources: list[str], output: Path, load: Callable[[], Any], options: Any, as_json: bool
 ) -> None:
     from wav2clip.cli import console
-    from wav2clip.embedding.bulk import embed_files
+    from wav2clip.embedding.bulk import embed_files, start_readers
     from wav2clip.embedding.writers import write_embeddings, writer_for
     from wav2clip.files import find_recordings
-    from wav2clip.reading.readers import Readers
 
     writer_for(output)  # a wrong suffix should not cost an hour of embedding
     _require_folder(output)
     paths, failures, left_out = find_recordings(sources)
     results, warnings = [], {}
     if paths:
-        with Readers(options["workers"]) as readers:
+        with start_readers(options["workers"]) as readers:
             readers.start(len(paths))  # while the model is loaded
             loaded = load()
             with console.progress_bar("embedding", len(paths)) as advance:

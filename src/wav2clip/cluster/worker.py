@@ -26,13 +26,12 @@ import pyarrow as pa
 from wav2clip import runtime
 from wav2clip.cluster.session import Cluster, import_ray
 from wav2clip.cluster.storage import open_location
-from wav2clip.embedding.bulk import FileEmbedding, ahead
+from wav2clip.embedding.bulk import FileEmbedding, ahead, start_readers
 from wav2clip.embedding.embedder import Wav2CLIP
 from wav2clip.embedding.engines import split_fingerprint
 from wav2clip.errors import InputError, Wav2ClipError
 from wav2clip.models import registry
 from wav2clip.models.checkpoint import load_checkpoint
-from wav2clip.reading.readers import Readers
 
 _FETCHERS, _FETCHED_AHEAD = 8, 32
 """Objects are fetched by so many threads, and so many of them wait for the decoder."""
@@ -131,7 +130,7 @@ class Worker:
     def __init__(self, model: Model, ledger: Any, embed: Embed) -> None:
         self.model = model.load()
         self._ledger, self._embed = ledger, embed
-        self._readers = Readers(model.threads)
+        self._readers = start_readers(model.threads)
 
     def results(self, block: str, files: pa.Table) -> list[FileEmbedding]:
         """One result for each row of ``files`` (columns ``root`` and ``inner``), in their order."""

@@ -1,9 +1,10 @@
-"""Many files: processes decode, threads embed, in batches across files of equal length.
+"""Many files: processes decode them, and embed them there or leave that to threads of this one.
 
-Each thread works alone on a batch. That is a tenth to a third faster than a network that takes all
-cores for one batch (``benchmarks/engines.py``). Files are read by :mod:`wav2clip.reading`: one that
-fails, even one that takes the decoder with it, is a result like any other; it never costs its
-neighbours.
+A graph of ONNX Runtime is run where the samples are (:mod:`wav2clip.embedding.child`). Any other
+network takes them in batches across files of equal length, and each thread works alone on a batch:
+that is a tenth to a third faster than a network that takes all cores for one batch
+(``benchmarks/engines.py``). Files are read by :mod:`wav2clip.reading`: one that fails, even one
+that takes the decoder with it, is a result like any other; it never costs its neighbours.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Barrier, Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,11 @@ from numpy.typing import NDArray
 from wav2clip import runtime
 from wav2clip.audio import io, windows
 from wav2clip.audio.io import Samples
-from wav2clip.embedding.embedder import WHOLE_SECONDS, Wav2CLIP
+from wav2clip.audio.track import Track
+from wav2clip.embedding.embedder import WHOLE_SECONDS, Wav2CLIP, frame_samples
 from wav2clip.embedding.engine import Embeddings
 from wav2clip.errors import InputError, Wav2ClipError
+from wav2clip.reading import wire
 from wav2clip.reading.readers import Reader, Readers
 
 T = TypeVar("T")
@@ -36,11 +39,16 @@ _BATCH_FILES = 8
 _AHEAD = 4 * _BATCH_FILES
 """Recordings decoded or being decoded before the network takes them: at most WHOLE_SECONDS each."""
 
+_BATCH_SECONDS = 10.0
+"""Of frames that a process embeds at once."""
+
 _BATCHES_AHEAD = 4
 """Batches that the pool has or will take next: enough that no thread is without work."""
 
 _ACCELERATOR_THREADS = 2
 """One makes spectrograms while the other waits for the network."""
+
+_PROGRAM = "wav2clip.embedding.child"
 
 SHORTEST_TAIL = 0.5
 """Seconds: a last segment that would add less than this is left out."""
@@ -74,6 +82,32 @@ class FileEmbedding:
     source_rate: int = 0
     seconds: float = 0.0
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a process has to know to embed files by itself; plain values alone.
+
+    Attributes:
+        folder: of a model with a graph for ONNX Runtime.
+        fingerprint: of its weights.
+        rate: Hz that it takes.
+        threads: of the network.
+        segments: samples of a segment, from one to the next, and fewest that are worth a last one.
+        frames: samples of a frame, and from one to the next. Without both the recording is embedded
+            as a whole.
+        batch: frames at once.
+        metadata: whether that is wanted, too.
+    """
+
+    folder: str
+    fingerprint: str
+    rate: int
+    threads: int
+    segments: tuple[int, int, int] | None = None
+    frames: tuple[int, int] | None = None
+    batch: int = 1
+    metadata: bool = False
 
 
 @dataclass
@@ -144,11 +178,20 @@ def embed_files(
         workers: threads that embed, and processes that decode; by default one per core.
         readers: who decodes; by default processes that end with the iteration.
     """
+    plan = _plan(model, workers, readers)
+    if frame_seconds is not None:
+        hop = frame_seconds if hop_seconds is None else hop_seconds
+        frames = frame_samples(model.sample_rate, frame_seconds, hop)
+        if plan is not None:
+            size = max(1, int(_BATCH_SECONDS * model.sample_rate) // frames[0])
+            plan = replace(plan, frames=frames, batch=size)
+    if plan is not None:
+        yield from _embed_there(plan, paths, workers, readers)
+        return
     most = int(WHOLE_SECONDS * model.sample_rate)  # a longer one is read again, twice
     with _at_work(model, workers, readers) as work:
         files = work.decode(paths, partial(_decode, model.sample_rate, most))
         if frame_seconds is not None:
-            hop = frame_seconds if hop_seconds is None else hop_seconds
             for decoded in files:
                 yield _embed_one_by_frames(model, work.reader, decoded, frame_seconds, hop)
             return
@@ -188,14 +231,93 @@ def embed_segments(
     rate = model.sample_rate
     length = round(segment_seconds * rate)
     hop = max(1, round((segment_seconds - overlap_seconds) * rate))
+    tail = round(SHORTEST_TAIL * rate)
+    plan = _plan(model, workers, readers)
+    if plan is not None:
+        plan = replace(plan, segments=(length, hop, tail), metadata=metadata)
+        yield from _embed_there(plan, paths, workers, readers)
+        return
 
     def cut(decoded: _Decoded) -> Iterator[tuple[int, Samples]]:
-        return windows.segments(decoded.blocks(), length, hop, round(SHORTEST_TAIL * rate))
+        return windows.segments(decoded.blocks(), length, hop, tail)
 
     with _at_work(model, workers, readers) as work:
         files = work.decode(paths, partial(_decode, rate, None, metadata=metadata))
         batches = _Batches(model.beside(work.inner), work)
         yield from _embed_pieces(batches, files, cut)
+
+
+# Embedded where they are decoded ------------------------------------------------------------------
+
+
+def start_readers(workers: int | None = None) -> Readers:
+    """Processes for the functions of this module, whichever way a model takes."""
+    return Readers(workers, program=_PROGRAM)
+
+
+def _plan(model: Wav2CLIP, workers: int | None, readers: Reader | None) -> Plan | None:
+    """How processes embed with the model by themselves, or None where they cannot."""
+    if model.graph_folder is None:
+        return None
+    if readers is not None and not (isinstance(readers, Readers) and readers.program == _PROGRAM):
+        return None
+    cores = runtime.threads()
+    threads = max(1, cores // (workers or cores))
+    return Plan(str(model.graph_folder.resolve()), model.fingerprint, model.sample_rate, threads)
+
+
+def _embed_there(
+    plan: Plan, paths: Iterable[Path], workers: int | None, readers: Reader | None
+) -> Iterator[FileEmbedding]:
+    """Files as they are done, each embedded by the process that decodes it."""
+    count = workers or runtime.threads()
+    with ExitStack() as stack:
+        reader = readers or stack.enter_context(start_readers(count))
+        assert isinstance(reader, Readers)
+        pool = stack.enter_context(ThreadPoolExecutor(count))
+        pending: set[Future[FileEmbedding]] = set()
+        try:
+            for path in paths:
+                pending.add(pool.submit(_embedded, plan, reader, path))
+                if len(pending) >= _AHEAD:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if pending:
+                reader.stop()
+
+
+def _embedded(plan: Plan, reader: Readers, path: Path) -> FileEmbedding:
+    rows: list[Embeddings] = []
+    told: dict[str, Any] = {}
+    try:
+        for kind, content in reader.ask(wire.EMBED, path, {"plan": asdict(plan)}):
+            if kind == wire.SAMPLES:
+                rows.append(content)
+            else:
+                told |= content
+    except (Wav2ClipError, OSError, MemoryError) as error:
+        return _failed(path, _reason(path, error))
+    track = Track(**told["track"])
+    starts, lengths = np.array(told["starts"], float), np.array(told["lengths"], float)
+    return FileEmbedding(
+        path,
+        np.concatenate(rows),
+        track.start + starts / plan.rate,
+        track.start + (starts + lengths) / plan.rate,
+        warnings=(*told["warnings"], *[told["note"]][: bool(told["note"])]),
+        channels=track.channels,
+        source_rate=track.source_rate,
+        seconds=told["seconds"],
+        metadata=told["metadata"],
+    )
+
+
+# Decoded there, embedded here ---------------------------------------------------------------------
 
 
 def ahead(
@@ -294,7 +416,7 @@ def _at_work(model: Wav2CLIP, workers: int | None, readers: Reader | None) -> It
     inner = max(1, cores // count)
     embedding = count if model.device == "cpu" else _ACCELERATOR_THREADS
     with ExitStack() as stack:
-        reader = readers or stack.enter_context(Readers(count))
+        reader = readers or stack.enter_context(start_readers(count))
         stack.enter_context(runtime.one_blas_thread())
         decoding = stack.enter_context(ThreadPoolExecutor(count))
         pool = stack.enter_context(_pool(embedding, inner))
@@ -346,7 +468,7 @@ def _decode(
     decoded = _Decoded(path)
     try:
         if metadata:
-            decoded.metadata, decoded.note = _metadata(reader, path)
+            decoded.metadata, decoded.note = metadata_of(reader, path)
         decoded.stream = reader.stream_audio(path, rate, most=most)
         blocks = iter(decoded.stream)
         for block in blocks:
@@ -366,11 +488,11 @@ def _decode(
         decoded.done.wait()
 
 
-def _metadata(reader: Reader, path: Path) -> tuple[Mapping[str, str], str]:
+def metadata_of(reader: Reader, path: Path) -> tuple[Mapping[str, str], str]:
     """The metadata of a file, and why it cannot be read, if so."""
     try:
         return reader.read_metadata(path), ""
-    except (Wav2ClipError, OSError, MemoryError) as error:
+    except Exception as error:  # whatever it is, the sound may be whole
         return {}, f"its metadata cannot be read: {_reason(path, error)}"
 
 

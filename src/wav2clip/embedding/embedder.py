@@ -21,7 +21,7 @@ from wav2clip.embedding.engines import make_engine
 from wav2clip.errors import AudioError, InputError
 from wav2clip.models import registry
 from wav2clip.models.checkpoint import Checkpoint, load_checkpoint
-from wav2clip.models.config import Standardize
+from wav2clip.models.config import MelConfig, Standardize
 from wav2clip.models.space import Space, require_same_space, unit
 from wav2clip.models.towers import load_towers
 from wav2clip.models.towers.base import Towers
@@ -62,6 +62,8 @@ class Wav2CLIP:
             are centred with it.
         background: how near sounds of all sorts lie to queries, or None where that is not known.
         standardize: ``"recording"`` (each recording alone) or ``"batch"`` (as the published code).
+        graph_folder: where other processes find the same graph and weights, so that they need not
+            be given samples; None where it is not ONNX Runtime that computes, or not from a file.
     """
 
     def __init__(
@@ -87,6 +89,8 @@ class Wav2CLIP:
         engine = engine or ("auto" if checkpoint.graph else "torch")
         self._engine = make_engine(engine, checkpoint, device, precision, compiled=compiled)
         self.engine = self._engine.name
+        by_graph = self.engine == "onnx" and isinstance(checkpoint.config.frontend, MelConfig)
+        self.graph_folder = checkpoint.folder if by_graph and checkpoint.graph else None
         self.options: dict[str, Any] = {
             "engine": self.engine,
             "precision": precision,
@@ -244,21 +248,13 @@ class Wav2CLIP:
         Raises:
             AudioError: the recording is shorter than one window.
         """
-        length, hop = (round(s * self.sample_rate) for s in (frame_seconds, hop_seconds))
-        if length < 1 or hop < 1:
-            raise InputError(
-                f"frames of {frame_seconds} s every {hop_seconds} s are shorter than one sample at "
-                f"{self.sample_rate} Hz"
-            )
+        length, hop = frame_samples(self.sample_rate, frame_seconds, hop_seconds)
         size = self._batch_size(length)
         embeddings = self._engine.embed_windows(
             lambda: windows.frame_blocks(blocks(), length, hop, size)
         )
         if not len(embeddings):
-            raise AudioError(
-                f"{name}: shorter than one frame of {frame_seconds} s; choose shorter frames or "
-                "embed the whole recording"
-            )
+            raise AudioError(too_short(name, frame_seconds))
         return Frames(embeddings, windows.frame_starts(len(embeddings), hop, self.sample_rate))
 
     def embed_frame_batch(self, waves: Samples, length: int, hop: int) -> Embeddings:
@@ -464,6 +460,29 @@ def load(
         compiled=compiled,
         towers=towers,
         standardize=standardize,
+    )
+
+
+def frame_samples(rate: int, frame_seconds: float, hop_seconds: float) -> tuple[int, int]:
+    """Samples of a frame, and from the start of one to the next.
+
+    Raises:
+        InputError: there is none in one of them.
+    """
+    length, hop = round(frame_seconds * rate), round(hop_seconds * rate)
+    if length < 1 or hop < 1:
+        raise InputError(
+            f"frames of {frame_seconds} s every {hop_seconds} s are shorter than one sample at "
+            f"{rate} Hz"
+        )
+    return length, hop
+
+
+def too_short(name: str, frame_seconds: float) -> str:
+    """What to say of a recording that has no whole frame."""
+    return (
+        f"{name}: shorter than one frame of {frame_seconds:g} s; choose shorter frames or "
+        "embed the whole recording"
     )
 
 

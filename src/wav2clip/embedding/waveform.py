@@ -57,9 +57,13 @@ class WaveformEngine:
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def embed_stream(self, blocks: Blocks) -> Embeddings:
-        pieces = _pieces(blocks(), self._piece)
-        embedding: Embeddings = _mean((self._graph(p[None])[1], len(p)) for p in pieces)[0]
+        embedding: Embeddings = mean(self.pieces(blocks()))[0]
         return embedding
+
+    def pieces(self, blocks: Iterable[Samples]) -> Iterator[tuple[Embeddings, int]]:
+        """(1, dimension) of each piece of a recording, and its samples; :func:`mean` joins them."""
+        for piece in _pieces(blocks, self._piece):
+            yield self._graph(piece[None])[1], len(piece)
 
     def beside(self, threads: int) -> Engine:
         graph = self._graph.beside(threads)
@@ -76,7 +80,7 @@ class WaveformEngine:
             batch = np.ascontiguousarray(waves[first : first + size])
             starts = range(0, length, self._piece)
             pieces = (batch[:, start : start + self._piece] for start in starts)
-            rows.append(_mean((run(piece), piece.shape[1]) for piece in pieces))
+            rows.append(mean((run(piece), piece.shape[1]) for piece in pieces))
         return np.concatenate(rows)
 
 
@@ -124,7 +128,7 @@ def _pieces(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:
     yield np.concatenate(held)
 
 
-def _mean(parts: Iterable[tuple[Embeddings, int]]) -> Embeddings:
+def mean(parts: Iterable[tuple[Embeddings, int]]) -> Embeddings:
     """The average of arrays weighted by lengths; a single one as it is."""
     first, weight = next(iterator := iter(parts))
     rest = list(iterator)

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
@@ -31,6 +31,9 @@ Request = dict[str, Any]
 Frame = tuple[bytes, Any, int]
 """Kind, content and columns."""
 
+Answer = Callable[[Request], Iterator[Frame]]
+"""Gives the frames of an answer; the last is of kind END."""
+
 _BATCH = 256 * 1024
 _FLUSH_SECONDS = 1.0
 _WORN = 2**30
@@ -42,13 +45,22 @@ _PICTURES = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "PPM", "ICO")
 
 def main() -> None:
     """Serve standard input until it ends."""
+    serve(READERS)
+
+
+def serve(readers: Mapping[str, Answer]) -> None:
+    """Answer requests from standard input until it ends.
+
+    Args:
+        readers: who answers, by what is asked for.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
     requests, out = _claim_streams()
     _confine()
     out.send(wire.TOLD, {"ready": True}, 0)
     out.flush()
     while True:
-        _answer(json.loads(requests.get()), out)
+        _answer(json.loads(requests.get()), readers, out)
 
 
 def _claim_streams() -> tuple[SimpleQueue[bytes], _Out]:
@@ -132,14 +144,14 @@ class _Out:
         self._flushed = time.monotonic()
 
 
-def _answer(request: Request, out: _Out) -> None:
+def _answer(request: Request, readers: Mapping[str, Answer], out: _Out) -> None:
     """Read what was asked for. Whatever goes wrong is the failure of this file, here alone."""
     what, end = request["what"], wire.END
     told: dict[str, Any] = {}
     try:
         if request["folder"] is not None:
             os.chdir(request["folder"])
-        for kind, content, columns in _READERS[what](request):
+        for kind, content, columns in readers[what](request):
             if kind == wire.END:
                 told = content
             else:
@@ -167,7 +179,7 @@ def _audio(request: Request) -> Iterator[Frame]:
     yield wire.TOLD, asdict(stream.track), 0
     most, given = request["most"], 0
     for block in stream.frames() if request["raw"] else stream:
-        yield wire.SAMPLES, _bytes(block), 0 if block.ndim == 1 else block.shape[1]
+        yield wire.SAMPLES, floats(block), 0 if block.ndim == 1 else block.shape[1]
         given += len(block)
         if most is not None and given > most:
             break
@@ -219,7 +231,7 @@ def _frames(request: Request) -> Iterator[Frame]:
     yield wire.END, {}, 0
 
 
-_READERS: dict[str, Callable[[Request], Iterator[Frame]]] = {
+READERS: Mapping[str, Answer] = {
     wire.AUDIO: _audio,
     wire.METADATA: _metadata,
     wire.IMAGE: _image,
@@ -228,7 +240,8 @@ _READERS: dict[str, Callable[[Request], Iterator[Frame]]] = {
 }
 
 
-def _bytes(array: NDArray[np.float32]) -> memoryview | bytes:
+def floats(array: NDArray[np.float32]) -> memoryview | bytes:
+    """An array as the content of a frame of kind SAMPLES."""
     return np.ascontiguousarray(array, "<f4").data.cast("B") if array.size else b""
 
 

@@ -47,7 +47,13 @@ _START_SECONDS = 300.0
 
 _KEPT_SECONDS = 20.0
 
-_START = "import sys; sys.path[:] = sys.argv[1:]; from wav2clip.reading.child import main; main()"
+READING = "wav2clip.reading.child"
+"""The program that processes run: a module whose ``main`` answers requests."""
+
+_START = (
+    "import sys, importlib; program, *sys.path[:] = sys.argv[1:]; "
+    "importlib.import_module(program).main()"
+)
 _BUFFER = 2**17
 _PIPE = 2**20
 """Bytes that a process may be ahead, where the system can be asked for it."""
@@ -90,10 +96,14 @@ class Readers:
         count: processes that are kept while nobody needs them; by default one per core.
         seconds: how long one may give nothing while somebody waits for it; then it is ended, and
             the file has failed. By default :data:`SECONDS`.
+        program: what they run; another one may answer to more than this class asks for.
     """
 
-    def __init__(self, count: int | None = None, seconds: float | None = None) -> None:
+    def __init__(
+        self, count: int | None = None, seconds: float | None = None, program: str = READING
+    ) -> None:
         self.count = count or os.cpu_count() or 1
+        self.program = program
         self.seconds = _seconds() if seconds is None else seconds
         self._lock = RLock()  # a generator may be collected, and end its process, at any moment
         self._all: set[_Child] = set()
@@ -163,7 +173,7 @@ class Readers:
         io.check_rate(sample_rate)
         identity = None if same is None else [same.st_dev, same.st_ino]
         options = {"rate": sample_rate, "most": most, "raw": raw, "same": identity}
-        answer = self._ask(wire.AUDIO, path, options)
+        answer = self.ask(wire.AUDIO, path, options)
         decoder = Decoder(Track(**next(answer)[1]))
         decoder.blocks = _blocks(answer, decoder)
         kind = AudioStream if raw else _Mono
@@ -179,7 +189,7 @@ class Readers:
         Raises:
             AudioError: it cannot be read, or the process crashed, hung, or needed too much memory.
         """
-        ((_, told),) = self._ask(wire.METADATA, path, {})
+        ((_, told),) = self.ask(wire.METADATA, path, {})
         return dict(told["metadata"])
 
     def open_image(self, path: Path_) -> Image.Image:
@@ -197,7 +207,7 @@ class Readers:
         Raises:
             ImageError: the process crashed, hung, or needed too much memory.
         """
-        ((_, told),) = self._ask(wire.IMAGE_SIZE, path, {})
+        ((_, told),) = self.ask(wire.IMAGE_SIZE, path, {})
         return None if told["size"] is None else (told["size"][0], told["size"][1])
 
     def read_frames(
@@ -212,13 +222,22 @@ class Readers:
         return self._pictures(wire.FRAMES, path, options)
 
     def _pictures(self, what: str, path: Path_, options: dict[str, Any]) -> list[Image.Image]:
-        answer = self._ask(what, path, options)
+        answer = self.ask(what, path, options)
         return [Image.fromarray(content) for kind, content in answer if kind == wire.PIXELS]
 
     # Processes ------------------------------------------------------------------------------------
 
-    def _ask(self, what: str, path: Path_, options: dict[str, Any]) -> Iterator[_Frame]:
-        """The frames of an answer up to the last, through whatever happens to the process."""
+    def ask(self, what: str, path: Path_, options: dict[str, Any]) -> Iterator[Frame]:
+        """The frames of an answer up to the last, through whatever happens to the process.
+
+        Args:
+            what: its program knows, with a class of errors in :data:`wav2clip.reading.wire.FAULTS`.
+            path: a file.
+            options: plain values.
+
+        Raises:
+            Wav2ClipError: of that class, or what the program raises.
+        """
         fault = getattr(errors, wire.FAULTS[what])
         name, given, fresh = display(path), 0, False
         path = os.fsdecode(path)
@@ -259,7 +278,7 @@ class Readers:
         return self._new(fresh)
 
     def _new(self, fresh: bool = False) -> _Child:
-        child = (None if fresh else _SPARE.take()) or _Child()
+        child = (None if fresh else _SPARE.take(self.program)) or _Child(self.program)
         child.seconds = self.seconds
         with self._lock:
             self._all.add(child)
@@ -295,7 +314,7 @@ class Readers:
                 child.wait_longer(turn)
 
 
-_Frame = tuple[bytes, Any]
+Frame = tuple[bytes, Any]
 """Kind and content: a dictionary or an array."""
 
 
@@ -307,6 +326,7 @@ class _Child:
     """A process that reads one file at a time.
 
     Attributes:
+        program: what it runs.
         seconds: how long it may give nothing.
         origin: what it was started from; another one would be another process.
         asked: files that it was asked to read.
@@ -314,8 +334,8 @@ class _Child:
         stopped: whether it was ended for reasons of our own.
     """
 
-    def __init__(self) -> None:
-        self.seconds, self.origin = SECONDS, _origin()
+    def __init__(self, program: str) -> None:
+        self.program, self.seconds, self.origin = program, SECONDS, _origin()
         self.asked, self.ready, self.stopped = 0, False, False
         self._late = False
         self._waiting, self._waited = False, 0.0
@@ -323,7 +343,7 @@ class _Child:
         path, _ = self.origin
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-c", _START, *path],
+            [sys.executable, "-P", "-c", _START, program, *path],
             bufsize=_BUFFER,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -337,7 +357,7 @@ class _Child:
         """Whether it has lived for one file alone, which is to blame for what happened."""
         return self.ready and self.asked == 1
 
-    def ask(self, request: bytes) -> Iterator[_Frame]:
+    def ask(self, request: bytes) -> Iterator[Frame]:
         """The frames of its answer.
 
         Raises:
@@ -391,7 +411,7 @@ class _Child:
             except OSError:  # a request that it did not take
                 continue
 
-    def _receive(self) -> _Frame:
+    def _receive(self) -> Frame:
         """The next frame.
 
         Raises:
@@ -449,7 +469,7 @@ class _Mono(AudioStream):
             yield block
 
 
-def _blocks(answer: Iterator[_Frame], decoder: Decoder) -> Iterator[Samples]:
+def _blocks(answer: Iterator[Frame], decoder: Decoder) -> Iterator[Samples]:
     for kind, content in answer:
         if kind == wire.SAMPLES:
             yield content
@@ -494,10 +514,10 @@ class _Spare:
         timer.daemon = True
         timer.start()
 
-    def take(self) -> _Child | None:
-        origin = _origin()
+    def take(self, program: str) -> _Child | None:
+        kind = program, _origin()
         with self._lock:
-            fitting = [child for child in self._children if child.origin == origin]
+            fitting = [each for each in self._children if (each.program, each.origin) == kind]
             if not fitting:
                 return None
             self._children.remove(fitting[-1])

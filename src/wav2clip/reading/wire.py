@@ -19,10 +19,13 @@ TOLD, SAMPLES, PIXELS, END, FAILED = b"T", b"S", b"P", b"E", b"F"
 JSON with ``kind`` and ``message`` of an error."""
 
 AUDIO, METADATA, IMAGE, IMAGE_SIZE, FRAMES = "audio", "metadata", "image", "image size", "frames"
+EMBED = "embed"
+"""What is asked for; the last by processes that embed alone."""
 
 FAULTS = {
     AUDIO: "AudioError",
     METADATA: "AudioError",
+    EMBED: "AudioError",
     IMAGE: "ImageError",
     IMAGE_SIZE: "ImageError",
     FRAMES: "DataError",
