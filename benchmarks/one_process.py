@@ -1,5 +1,7 @@
 """Files to embeddings in a process of its own: what it costs a machine that does nothing else.
 
+Processes that it starts count, too, each with its own peak; pages that they share count twice.
+
     python benchmarks/one_process.py '{"engine": "onnx"}' FILE...    # options of wav2clip.load
     python benchmarks/one_process.py --frames 10 '{}' FILE...        # frames of ten seconds
     python benchmarks/one_process.py published FILE...
@@ -21,12 +23,14 @@ from pathlib import Path
 
 
 def peak() -> float:
-    """Peak resident memory in MiB."""
+    """Peak resident memory in MiB, of this process and those that read for it."""
     if sys.platform == "darwin":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     # Linux lets a process inherit ru_maxrss from whoever started it.
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**10
+    tasks = Path("/proc/self/task").iterdir()
+    below = [each for task in tasks for each in (task / "children").read_text().split()]
+    states = [Path("/proc", each, "status").read_text() for each in ("self", *below)]
+    return sum(int(re.search(r"VmHWM:\s+(\d+) kB", state)[1]) for state in states) / 2**10
 
 
 def way(kind: str, frames: float | None) -> Callable[[list[Path]], int]:

@@ -49,7 +49,7 @@ def doctor(
     facts = {
         "wav2clip": __version__,
         "python": platform.python_version(),
-        "onnxruntime": _version("onnxruntime") or "not installed",
+        "onnxruntime": _onnxruntime(),
         "torch": _version("torch") or "not installed (pip install 'wav2clip[torch]')",
         "threads": str(runtime.threads()),
         "processor": platform.machine(),
@@ -68,6 +68,17 @@ def doctor(
         console.out.print(table)
     if engines[0].problem is not None:
         raise typer.Exit(1)
+
+
+def _onnxruntime() -> str:
+    from wav2clip.models.sessions import devices_here
+
+    devices = devices_here()
+    if not devices:
+        return "not installed"
+    import onnxruntime  # one of several packages, which have versions of their own
+
+    return f"{onnxruntime.__version__}, for {', '.join(devices)}"
 
 
 def _graphics_card() -> str:

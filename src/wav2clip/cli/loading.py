@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 ...")]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", help="cpu, cuda, cuda:1 ..., or as `wav2clip doctor` lists."),
+]
 
 _ENGINE = "What runs the network: torch, onnx, onnx-int8 or auto; see `wav2clip doctor`."
 _PRECISION = "Of the torch engine: float32, bfloat16 or float16."

@@ -13,6 +13,7 @@ from wav2clip.embedding.engines import make_engine, seconds
 from wav2clip.errors import Wav2ClipError
 from wav2clip.models.checkpoint import Checkpoint
 from wav2clip.models.config import MelConfig
+from wav2clip.models.sessions import devices_here
 from wav2clip.models.space import unit
 
 _BATCH = 8
@@ -66,9 +67,9 @@ def examine(checkpoint: Checkpoint) -> list[EngineReport]:
     The first is PyTorch in float32, which the others are compared with, or ONNX Runtime where
     PyTorch is not installed.
     """
-    tries = [("cpu", "onnx", "float32"), ("cpu", "onnx-int8", "float32")]
-    if isinstance(checkpoint.config.frontend, MelConfig):
-        tries.pop()
+    tries = [(device, "onnx", "float32") for device in devices_here() or ["cpu"]]
+    if not isinstance(checkpoint.config.frontend, MelConfig):
+        tries.append(("cpu", "onnx-int8", "float32"))
     if find_spec("torch") is not None:
         tries = [*_on_torch(), *tries]
     automatic = make_engine("auto", checkpoint).name

@@ -89,7 +89,8 @@ class Wav2CLIP:
         engine = engine or ("auto" if checkpoint.graph else "torch")
         self._engine = make_engine(engine, checkpoint, device, precision, compiled=compiled)
         self.engine = self._engine.name
-        by_graph = self.engine == "onnx" and isinstance(checkpoint.config.frontend, MelConfig)
+        here = self._engine.device == "cpu" and isinstance(checkpoint.config.frontend, MelConfig)
+        by_graph = self.engine == "onnx" and here
         self.graph_folder = checkpoint.folder if by_graph and checkpoint.graph else None
         self.options: dict[str, Any] = {
             "engine": self.engine,
@@ -114,7 +115,7 @@ class Wav2CLIP:
 
     @property
     def device(self) -> str:
-        """What its network runs on, as PyTorch names it."""
+        """What its network runs on, as PyTorch or ONNX Runtime names it."""
         return self._engine.device
 
     @property
@@ -318,7 +319,8 @@ class Wav2CLIP:
         Raises:
             SpaceError: they belong to another space than the audio encoder.
         """
-        towers = load_towers(self.towers_name, device=self._engine.device)
+        device = self._engine.device if self.engine == "torch" else "cpu"
+        towers = load_towers(self.towers_name, device=device)
         require_same_space(self.space, towers.space)
         return towers
 
@@ -433,7 +435,9 @@ def load(
     Args:
         model: ``"builtin"``, ``"wav2clip"`` (the published weights, fetched once), a ``.pt`` in the
             published layout, or a folder in the project's own.
-        device: ``"cpu"`` (default), ``"cuda"``, ``"cuda:1"`` ...
+        device: ``"cpu"`` (default), ``"cuda"``, ``"cuda:1"`` ..., or one of ONNX Runtime's where
+            the installed package has it: ``"coreml"``, ``"directml"``, ``"openvino"``,
+            ``"openvino:GPU"``; with ``engine="onnx"`` CUDA is its, too.
         engine: by default ``"auto"`` where the model has a graph for ONNX Runtime, as the built-in
             one has, else ``"torch"``. Or ``"onnx"`` (the same numbers), or ``"onnx-int8"`` (8-bit
             convolutions of the published architecture: about three times as fast, cosine with the

@@ -24,7 +24,7 @@ class Engine(Protocol):
 
     Attributes:
         name: one of :data:`wav2clip.embedding.engines.ENGINES`.
-        device: what the network runs on, as PyTorch names it.
+        device: what the network runs on, as PyTorch or ONNX Runtime names it.
         suffix: what a model's fingerprint gets where the engine rounds more coarsely than float32,
             so that its embeddings are told from the exact ones; else empty.
     """

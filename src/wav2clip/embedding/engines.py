@@ -15,6 +15,7 @@ from wav2clip.embedding.waveform import OnnxGraph, WaveformEngine
 from wav2clip.errors import EngineError, InputError, MissingExtraError
 from wav2clip.models.checkpoint import Checkpoint
 from wav2clip.models.config import MelConfig
+from wav2clip.models.sessions import PROVIDERS
 from wav2clip.runtime import require_torch
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -51,7 +52,8 @@ def make_engine(
         name: one of :data:`ENGINES`, or ``"auto"``: ONNX Runtime where it is installed and computes
             what PyTorch does, else PyTorch.
         checkpoint: what it runs.
-        device: by default the CPU; ONNX Runtime is used on the CPU alone.
+        device: by default the CPU. ``"cuda"`` is PyTorch's unless ONNX Runtime is asked for by
+            name; other devices of :data:`wav2clip.models.sessions.PROVIDERS` are its alone.
         precision: of the torch engine: a key of :data:`PRECISIONS`.
         compiled: whether the torch engine compiles the network, which takes a minute at first use.
 
@@ -65,21 +67,21 @@ def make_engine(
         raise InputError(f"engine is {name!r}, expected one of {', '.join(ENGINES)} or auto")
     if precision not in PRECISIONS:
         raise InputError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    chosen = _device(device)
-    plain = chosen == "cpu" and precision == "float32" and not compiled
+    chosen = str(device or "cpu")
+    plain = precision == "float32" and not compiled
     if name == "auto":
-        if plain:
+        if chosen == "cpu" and plain:
             with suppress(EngineError, MissingExtraError):
                 return make_engine("onnx", checkpoint)
-        name = "torch"
+        name = "onnx" if _of_onnx_runtime(chosen) else "torch"
     if name == "torch":
-        engine = _torch(checkpoint, chosen, precision, compiled)
-    elif plain:
-        engine = _onnx(checkpoint, name)
+        engine = _torch(checkpoint, _device_of_torch(chosen), precision, compiled)
+    elif plain and (name == "onnx" or chosen == "cpu"):
+        engine = _onnx(checkpoint, name, chosen)
     else:
         raise InputError(
-            f"engine {name} runs on the CPU as it is; device {chosen}, precision {precision} and "
-            "compiling are for the torch engine"
+            f"engine {name} runs as it is{'' if name == 'onnx' else ', and on the CPU'}; device "
+            f"{chosen}, precision {precision} and compiling are for the torch engine"
         )
     if name != "torch" or precision != "float32":
         exact = partial(_torch, checkpoint, "cpu", "float32", False)
@@ -107,7 +109,12 @@ def _torch(checkpoint: Checkpoint, device: str, precision: str, compiled: bool) 
     return StandardizedEngine(network, frontend, "torch", device, suffix)
 
 
-def _onnx(checkpoint: Checkpoint, name: str) -> Engine:
+def _of_onnx_runtime(device: str) -> bool:
+    """Whether it is a device that PyTorch does not have."""
+    return device.partition(":")[0] in {*PROVIDERS} - {"cpu", "cuda"}
+
+
+def _onnx(checkpoint: Checkpoint, name: str, device: str) -> Engine:
     frontend, int8 = checkpoint.config.frontend, name == "onnx-int8"
     if isinstance(frontend, MelConfig):
         if int8:
@@ -115,12 +122,14 @@ def _onnx(checkpoint: Checkpoint, name: str) -> Engine:
                 "8 bits are for the published architecture: this network is as fast in float32, "
                 "engine='onnx'"
             )
-        return WaveformEngine(OnnxGraph(checkpoint), frontend.sample_rate, name)
+        graph = OnnxGraph(checkpoint, device=device)
+        return WaveformEngine(graph, frontend.sample_rate, name, device)
     require_torch("the published architecture")
     from wav2clip.embedding.standardized import OnnxNetwork, StandardizedEngine
 
     suffix = "-int8" if int8 else ""
-    return StandardizedEngine(OnnxNetwork(checkpoint, int8=int8), frontend, name, suffix=suffix)
+    network = OnnxNetwork(checkpoint, int8=int8, device=device)
+    return StandardizedEngine(network, frontend, name, device, suffix)
 
 
 def seconds(engine: Engine, sample_rate: int, batch: int = 1, turns: int = 5) -> float:
@@ -135,9 +144,8 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _device(device: Any) -> str:
+def _device_of_torch(name: str) -> str:
     """The device's name, once it is known that it can be used."""
-    name = str(device or "cpu")
     if name == "cpu":
         return name
     require_torch(f"device {name}")

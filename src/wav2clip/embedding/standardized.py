@@ -76,7 +76,7 @@ class StandardizedEngine:
         total, embeddings, first = sum(sizes), None, 0
         for spectrogram in spectrograms():
             standardized = self._frontend.standardize(spectrogram, statistics)
-            part: Embeddings = _array(self._network.embed(standardized.to(self.device)))
+            part: Embeddings = _array(self._network.embed(standardized))
             if embeddings is None:
                 embeddings = np.empty((total, part.shape[1]), np.float32)
             embeddings[first : first + len(part)] = part
@@ -90,8 +90,7 @@ class StandardizedEngine:
 
         statistics = self._frontend.statistics(pieces())
         standardized = (self._frontend.standardize(piece, statistics) for piece in pieces())
-        on_device = (piece.to(self.device) for piece in standardized)
-        embedding: Embeddings = _array(self._network.embed_pieces(on_device))[0]
+        embedding: Embeddings = _array(self._network.embed_pieces(standardized))[0]
         return embedding
 
     def beside(self, threads: int) -> Engine:
@@ -104,7 +103,7 @@ class StandardizedEngine:
 
     def _spectrogram(self, waves: Samples, scope: Standardize) -> Tensor:
         spectrogram = self._frontend(torch.from_numpy(np.ascontiguousarray(waves)))
-        return self._frontend.standardize(spectrogram, scope).to(self.device)
+        return self._frontend.standardize(spectrogram, scope)
 
 
 class TorchNetwork:
@@ -113,24 +112,24 @@ class TorchNetwork:
     def __init__(
         self, network: AudioNetwork, device: torch.device, dtype: torch.dtype, compiled: bool
     ) -> None:
-        self._dtype = dtype
+        self._device, self._dtype = device, dtype
         self._network = network.fold_batch_norm().to(device, dtype)
         if compiled:
             # Lengths differ from file to file: one compiled network for all.
             self._network.compile(dynamic=True)
 
     def embed(self, spectrogram: Tensor) -> Tensor:
-        embedding: Tensor = self._network(spectrogram.to(self._dtype))
+        embedding: Tensor = self._network(spectrogram.to(self._device, self._dtype))
         return embedding.float()
 
     def features(self, spectrogram: Tensor) -> Tensor:
-        features: Tensor = self._network.audio_encoder(spectrogram.to(self._dtype))
+        features: Tensor = self._network.audio_encoder(spectrogram.to(self._device, self._dtype))
         return features.float()
 
     def embed_pieces(self, pieces: Iterable[Tensor]) -> Tensor:
         encoder = self._network.audio_encoder
         assert isinstance(encoder, ResNet)
-        same = (piece.to(self._dtype) for piece in pieces)
+        same = (piece.to(self._device, self._dtype) for piece in pieces)
         return self._network.project(pool_pieces(encoder.feature_map, same)).float()
 
     def beside(self, threads: int) -> TorchNetwork:
@@ -138,10 +137,15 @@ class TorchNetwork:
 
 
 class OnnxNetwork:
-    """ONNX Runtime on the CPU, in float32 or with 8-bit convolutions."""
+    """ONNX Runtime, in float32 or with 8-bit convolutions."""
 
     def __init__(
-        self, checkpoint: Checkpoint, *, int8: bool = False, threads: int | None = None
+        self,
+        checkpoint: Checkpoint,
+        *,
+        int8: bool = False,
+        threads: int | None = None,
+        device: str = "cpu",
     ) -> None:
         ranges = checkpoint.config.activation_ranges
         if int8 and ranges is None:
@@ -151,9 +155,9 @@ class OnnxNetwork:
             )
         self._network = checkpoint.network  # its projection, for what comes in pieces
         graph = build_onnx(checkpoint.network, checkpoint.config, ranges=ranges if int8 else None)
-        self._session = Session(graph.SerializeToString(), threads)
+        self._session = Session(graph.SerializeToString(), threads, device)
         self._beside = functools.cache(
-            lambda count: OnnxNetwork(checkpoint, int8=int8, threads=count)
+            lambda count: OnnxNetwork(checkpoint, int8=int8, threads=count, device=device)
         )
 
     def embed(self, spectrogram: Tensor) -> Tensor:

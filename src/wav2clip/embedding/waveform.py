@@ -90,12 +90,14 @@ class OnnxGraph:
     A checkpoint without a graph of its own is made into one here, which needs PyTorch.
     """
 
-    def __init__(self, checkpoint: Checkpoint, threads: int | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, threads: int | None = None, device: str = "cpu"
+    ) -> None:
         config = checkpoint.config.frontend
         assert isinstance(config, MelConfig)
         self._config = config
-        self._session = Session(checkpoint.graph or _built(checkpoint), threads)
-        self._for_threads = functools.cache(lambda count: OnnxGraph(checkpoint, count))
+        self._session = Session(checkpoint.graph or _built(checkpoint), threads, device)
+        self._for_threads = functools.cache(lambda count: OnnxGraph(checkpoint, count, device))
 
     def __call__(self, waves: Samples) -> tuple[Embeddings, Embeddings]:
         spectrogram = log_mel(waves, self._config)

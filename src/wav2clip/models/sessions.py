@@ -12,8 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wav2clip import runtime
-from wav2clip.errors import CheckpointError, MissingExtraError
+from wav2clip.errors import CheckpointError, InputError, MissingExtraError
 from wav2clip.files import display
+
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", ""),
+    "cuda": ("CUDAExecutionProvider", "device_id"),
+    "coreml": ("CoreMLExecutionProvider", ""),
+    "directml": ("DmlExecutionProvider", "device_id"),
+    "openvino": ("OpenVINOExecutionProvider", "device_type"),
+}
+"""Devices of ONNX Runtime: its execution provider, and which of its options tells several devices
+apart, as in ``"cuda:1"`` and ``"openvino:GPU"``. Which there are is decided by the package that is
+installed (onnxruntime, onnxruntime-gpu, onnxruntime-directml, onnxruntime-openvino)."""
 
 SPECTROGRAM, WAVEFORM, IDS, PIXELS = "spectrogram", "waveform", "ids", "pixels"
 EMBEDDING, FEATURES, FEATURE_MAP = "embedding", "features", "feature_map"
@@ -25,15 +36,20 @@ class Session:
     Args:
         model: the graph's file, whose weights may lie beside it, or its bytes.
         threads: of one call; by default those of :func:`wav2clip.runtime.threads`.
+        device: a key of :data:`PROVIDERS`, with a number or a name behind it if need be.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
+        InputError: the installed one does not know the device.
     """
 
-    def __init__(self, model: Path | bytes, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path | bytes, threads: int | None = None, device: str = "cpu"
+    ) -> None:
         if importlib.util.find_spec("onnxruntime") is None:
             raise MissingExtraError("ONNX Runtime is not installed: pip install onnxruntime")
         self._model, self._threads = model, threads or runtime.threads()
+        self._device = check_device(device)
         self._opening = Lock()
         self._session: Any = None
 
@@ -42,10 +58,11 @@ class Session:
 
         Raises:
             CheckpointError: the graph cannot be opened.
+            InputError: the device cannot be used.
         """
         with self._opening:
             if self._session is None:
-                self._session = _inference_session(self._model, self._threads)
+                self._session = _inference_session(self._model, self._threads, self._device)
             return self._session
 
     @property
@@ -59,18 +76,56 @@ class Session:
         return arrays
 
 
-def _inference_session(model: Path | bytes, threads: int) -> Any:
+def devices_here() -> list[str]:
+    """Keys of :data:`PROVIDERS` that the installed ONNX Runtime knows; none without it."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return []
     import onnxruntime
 
+    there = onnxruntime.get_available_providers()
+    return [device for device, (provider, _) in PROVIDERS.items() if provider in there]
+
+
+def check_device(device: str) -> str:
+    """The same, if the installed ONNX Runtime knows it.
+
+    Raises:
+        InputError: it does not.
+    """
+    kind, _, which = device.partition(":")
+    if device != "cpu" and kind not in devices_here():
+        raise InputError(
+            f"device {device!r} cannot be used here: ONNX Runtime has {', '.join(devices_here())}; "
+            "other devices come with other packages of it, such as onnxruntime-gpu"
+        )
+    if which and not PROVIDERS[kind][1]:
+        raise InputError(f"device {device!r}: there is only one {kind}")
+    return device
+
+
+def _inference_session(model: Path | bytes, threads: int, device: str) -> Any:
+    import onnxruntime
+
+    kind, _, which = device.partition(":")
+    provider, option = PROVIDERS[kind]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if kind == "directml":  # its documentation asks for both
+        options.enable_mem_pattern = False
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     source = model if isinstance(model, bytes) else str(model)
+    providers = [(provider, {option: which} if which else {})]
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # its errors share no class of their own
         name = "the graph" if isinstance(model, bytes) else display(model)
+        if device != "cpu":
+            raise InputError(f"device {device!r} cannot open {name}: {error}") from error
         raise CheckpointError(f"{name} cannot be opened ({error}); is it whole?") from error
+    if session.get_providers()[0] != provider:  # it goes on without what does not start
+        raise InputError(f"device {device!r} cannot be used here: {provider} does not start")
+    return session
 
 
 def proof_in(
