@@ -16,9 +16,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -94,6 +96,21 @@ def speed(sizes: Sizes) -> Iterator[Row]:
             group = f"whole path, {title}, {len(some)} files"
             share = f", {times[DECODING] / each:.0%} of it decoding" if name in KINDS else ""
             yield Row(group, name, f"{1 / each:.1f} files/s{share}", times[PUBLISHED] / each)
+        yield _clap(group, some, times[PUBLISHED])
+
+
+def _clap(group: str, paths: list[Path], before: float) -> Row:
+    """CLAP of transformers, one file at a time, where its weights are at hand."""
+    from engines import seconds
+    from wav2clip.errors import Wav2ClipError
+    from wav2clip.evaluation.encoders import embed_files, load_encoder
+
+    try:
+        encoder = load_encoder("laion-clap")
+    except Wav2ClipError as error:
+        return Row(group, "CLAP (transformers)", f"not measured: {error}")
+    each = seconds(lambda: list(embed_files(encoder, paths[:40]))) / len(paths[:40])
+    return Row(group, "CLAP (transformers)", f"{1 / each:.1f} files/s", before / each)
 
 
 def start(sizes: Sizes) -> Iterator[Row]:
@@ -129,6 +146,29 @@ def _kinds() -> dict[str, str]:
     return {PUBLISHED: "published"} | {name: json.dumps(KINDS[name]) for name in ours}
 
 
+def installation(sizes: Sizes) -> Iterator[Row]:
+    """New virtual environments: with PyTorch as pip gives it here, and what everyday work needs."""
+    root = Path(__file__).parents[1]
+    kinds = {"with `[torch]`": [f"{root}[torch]"], "base": [str(root)]}
+    before: float | None = None
+    for name, packages in kinds.items():
+        with tempfile.TemporaryDirectory(prefix="wav2clip-") as folder:
+            venv.create(folder, with_pip=True)
+            empty, begin = _megabytes(folder), time.perf_counter()
+            python = Path(folder, "Scripts" if os.name == "nt" else "bin", "python")
+            command = [python, "-m", "pip", "install", "-q", "-c", root / "constraints.txt"]
+            subprocess.run([*command, *packages], check=True, stdout=subprocess.DEVNULL)
+            took, size = time.perf_counter() - begin, _megabytes(folder) - empty
+        before = before or size
+        shown = f"{size:.0f} MB on disk, {took:.0f} s"
+        yield Row("installation, packages in pip's cache or not", name, shown, before / size)
+
+
+def _megabytes(folder: str) -> float:
+    files = (path for path in Path(folder).rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files) / 1e6
+
+
 def memory(sizes: Sizes) -> Iterator[Row]:
     """Peak resident memory of processes that embed short files, and a long one."""
     from engines import SETS
@@ -144,7 +184,7 @@ def memory(sizes: Sizes) -> Iterator[Row]:
         group = f"peak memory, {len(some)} clips of 5 s"
         yield Row(group, name, f"{peak:.0f} MiB", before / peak)
     with tempfile.TemporaryDirectory(prefix="wav2clip-") as folder:
-        path, group = Path(folder, "long.flac"), "peak memory, one recording (torch, float32)"
+        path, group = Path(folder, "long.flac"), "peak memory, one recording"
         make(path, 55)
         before, _, _ = long_file(path, "clip")
         yield Row(group, "55 s", f"{before:.0f} MiB", 1.0)
@@ -218,6 +258,7 @@ def pipeline(sizes: Sizes) -> Iterator[Row]:
 
 PARTS: dict[str, Callable[[Sizes], Iterator[Row]]] = {
     "speed": speed,
+    "installation": installation,
     "start": start,
     "memory": memory,
     "search": search,

@@ -13,6 +13,8 @@ from pathlib import Path
 # Some processors compute bfloat16 wrong beyond this (see wav2clip.embedding.proof). What happens
 # then is tested with engines that are made to; all else is to be the same on all processors.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+# Each test has a cache of its own; to rewrite graphs for each would take longer than the tests.
+os.environ.setdefault("WAV2CLIP_GRAPHS", str(Path(tempfile.gettempdir(), "wav2clip-test-graphs")))
 
 import numpy as np
 import pytest

@@ -1,12 +1,14 @@
-"""What computes: how many threads, and whether PyTorch is installed."""
+"""What computes: the processor, how many threads, and whether PyTorch is installed."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from wav2clip.errors import MissingExtraError
 
@@ -50,6 +52,26 @@ def one_blas_thread() -> Iterator[None]:
 
     with threadpool_limits(1, user_api="blas"):
         yield
+
+
+def processor() -> str:
+    """What tells processors apart: on Linux their feature flags, and what limits their use."""
+    limits = [os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    flags = sorted({line for line in lines if line.startswith("flags")})
+    return "\n".join([platform.machine(), platform.processor(), *limits, *flags])
+
+
+def may_write() -> bool:
+    """Whether the system lets this process write files; readers of strangers' files may not."""
+    try:
+        import resource
+    except ImportError:
+        return True
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0
 
 
 def require_torch(what: str) -> None:

@@ -12,6 +12,7 @@ from wav2clip import load
 from wav2clip.errors import InputError
 from wav2clip.models import registry
 from wav2clip.models.checkpoint import GRAPH_FILE
+from wav2clip.models.kept_graphs import VARIABLE
 from wav2clip.models.sessions import PROVIDERS, Session, devices_here
 
 pytestmark = pytest.mark.everyday
@@ -40,6 +41,7 @@ real = onnxruntime.InferenceSession
 @pytest.fixture
 def every_device(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
     """A package that has all providers; they compute on the CPU."""
+    monkeypatch.setenv(VARIABLE, "")
     providers = [provider for provider, _ in PROVIDERS.values()]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Recorded)

@@ -15,6 +15,7 @@ import torch
 
 from wav2clip.embedding.embedder import load
 from wav2clip.errors import CheckpointError, DataError, InputError
+from wav2clip.models.background import Background, write_background
 from wav2clip.models.checkpoint import load_checkpoint, save_checkpoint
 from wav2clip.models.config import AudioConfig, EncoderConfig, MelConfig, MobileNetConfig
 from wav2clip.models.network import AudioNetwork
@@ -56,6 +57,15 @@ def test_what_is_published_is_the_run(tmp_path: Path) -> None:
     wave = np.random.default_rng(0).normal(size=16_000).astype(np.float32) / 10
     np.testing.assert_array_equal(after.embed_audio(wave, 16_000), before.embed_audio(wave, 16_000))
     np.testing.assert_array_equal(after.mean, before.mean)
+
+
+def test_what_is_known_of_other_sounds_goes_along(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run" / "checkpoint", **PROVENANCE)
+    vectors = np.random.default_rng(0).normal(size=(8, 512))
+    write_background(folder, Background.measure(vectors))
+    after = load(publish(tmp_path / "run", tmp_path / "toy"))
+    assert after.background is not None
+    np.testing.assert_array_equal(after.background.mean, load(folder).background.mean)
 
 
 def test_the_card_tells_data_recipe_and_metrics(tmp_path: Path) -> None:

@@ -11,11 +11,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 
+from wav2clip import runtime
 from wav2clip.audio.signals import SECONDS, signals
 from wav2clip.downloads import cache_folder
 from wav2clip.embedding.engine import Embeddings, Engine
@@ -92,20 +91,10 @@ def compare(engine: Engine, wanted: list[Embeddings], checkpoint: Checkpoint) ->
 def _record(engine: Engine, fingerprint: str) -> Path:
     """Where the outcome for this engine, these weights, this machine and these versions is kept."""
     versions = {name: _version(name) for name in ("wav2clip", "torch", "onnxruntime", "numpy")}
-    machine = [platform.machine(), platform.processor()]
-    facts = [engine.name, engine.suffix, engine.device, fingerprint, versions, machine, _flags()]
+    processor = runtime.processor()
+    facts = [engine.name, engine.suffix, engine.device, fingerprint, versions, processor]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return cache_folder() / "engines" / f"{digest}.json"
-
-
-def _flags() -> str:
-    """What tells processors apart: on Linux their feature flags and what limits their use."""
-    limits = [os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    return "\n".join([*limits, *sorted({line for line in lines if line.startswith("flags")})])
 
 
 def _version(package: str) -> str | None:

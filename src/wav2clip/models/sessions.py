@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from wav2clip import runtime
 from wav2clip.errors import CheckpointError, InputError, MissingExtraError
 from wav2clip.files import display
+from wav2clip.models import kept_graphs
 
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider", ""),
@@ -104,20 +106,13 @@ def check_device(device: str) -> str:
 
 
 def _inference_session(model: Path | bytes, threads: int, device: str) -> Any:
-    import onnxruntime
-
     kind, _, which = device.partition(":")
     provider, option = PROVIDERS[kind]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    if kind == "directml":  # its documentation asks for both
-        options.enable_mem_pattern = False
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    source = model if isinstance(model, bytes) else str(model)
     providers = [(provider, {option: which} if which else {})]
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=providers)
+        if device == "cpu" and isinstance(model, Path):
+            return _open_kept(model, threads)
+        session = _open(model, _options(threads, device), providers)
     except Exception as error:  # its errors share no class of their own
         name = "the graph" if isinstance(model, bytes) else display(model)
         if device != "cpu":
@@ -126,6 +121,45 @@ def _inference_session(model: Path | bytes, threads: int, device: str) -> Any:
     if session.get_providers()[0] != provider:  # it goes on without what does not start
         raise InputError(f"device {device!r} cannot be used here: {provider} does not start")
     return session
+
+
+def _open_kept(graph: Path, threads: int) -> Any:
+    """From what was kept of the graph; that is made if there is none that can be opened."""
+    from onnxruntime import GraphOptimizationLevel
+
+    kept = kept_graphs.place(graph)
+    if kept is None:
+        return _open(graph, _options(threads))
+    rewritten = _options(threads)
+    rewritten.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
+    with suppress(Exception):  # it is not there, or damaged
+        return _open(kept / kept_graphs.GRAPH, rewritten)
+    # Nothing may be written there, or the disk is full.
+    with suppress(Exception), kept_graphs.new_place(kept, graph) as folder:
+        options = _options(threads)
+        kept_graphs.write_here(options, folder)
+        return _open(graph, options)
+    return _open(graph, _options(threads))
+
+
+def _options(threads: int, device: str = "cpu") -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    if device.startswith("directml"):  # its documentation asks for both
+        options.enable_mem_pattern = False
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    return options
+
+
+def _open(model: Path | bytes, options: Any, providers: list[Any] | None = None) -> Any:
+    import onnxruntime
+
+    source = model if isinstance(model, bytes) else str(model)
+    chosen: list[Any] = providers or [(PROVIDERS["cpu"][0], {})]
+    return onnxruntime.InferenceSession(source, options, providers=chosen)
 
 
 def proof_in(
