@@ -131,6 +131,21 @@ def test_a_long_recording_is_heard_from_all_along(
     assert kinds.count(wire.SAMPLES) >= 64 / bulk._BATCH_SECONDS
 
 
+def test_metadata_that_cannot_be_read_is_a_warning(
+    model: Wav2CLIP, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: object) -> dict[str, str]:
+        raise RuntimeError("no such chunk")
+
+    monkeypatch.setattr("wav2clip.reading.readers.read_metadata", broken)
+    plan = bulk._plan(model, 1, None)
+    assert plan is not None
+    request = {"plan": asdict(plan) | {"metadata": True}, "path": str(folder / "titled.wav")}
+    (_, told, _), *_, (last, _, _) = child._embed(request)
+    assert told["note"] == "its metadata cannot be read: no such chunk"
+    assert last == wire.END
+
+
 def test_weights_that_changed_meanwhile_are_noticed(tmp_path: Path) -> None:
     shutil.copytree(registry.locate("builtin"), tmp_path / "model")
     model = load(tmp_path / "model")

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -262,18 +263,17 @@ def test_links_pipes_and_loops(library: Library, sounds: Path) -> None:
 def test_a_file_that_changes_while_it_is_read(
     library: Library, sounds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    victim, real = sounds / "2.wav", bulk._decode
+    victim, real = sounds / "2.wav", index.embed_segments
 
-    def decode(
-        rate: int, most: int | None, reader: Any, path: Path, future: Any, **options: Any
-    ) -> None:
-        real(rate, most, reader, path, future, **options)
-        if path == victim:
-            with victim.open("ab") as file:
-                file.write(b"more")
+    def embed(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for result in real(*arguments, **options):
+            if result.path == victim:
+                with victim.open("ab") as file:
+                    file.write(b"more")
+            yield result
 
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "_decode", decode)
+        patch.setattr(index, "embed_segments", embed)
         report = library.index(sounds)
     assert "changed while it was read" in report.failures[victim]
     assert victim not in library.files()
