@@ -168,7 +168,7 @@ def embed_files(
     workers: int | None = None,
     readers: Reader | None = None,
 ) -> Iterator[FileEmbedding]:
-    """Embed files, in an order that batches well; each path comes back exactly once.
+    """Embed files, in any order; each path comes back exactly once.
 
     Args:
         model: any loaded model.
@@ -176,7 +176,11 @@ def embed_files(
         frame_seconds: length of frames, or None for clip level.
         hop_seconds: seconds between frames; by default the frames' length.
         workers: threads that embed, and processes that decode; by default one per core.
-        readers: who decodes; by default processes that end with the iteration.
+        readers: who decodes; by default processes that end with the iteration. Those of
+            :func:`start_readers` embed, too, where the model is a graph of ONNX Runtime.
+
+    Raises:
+        InputError: frames or hops that are shorter than one sample.
     """
     plan = _plan(model, workers, readers)
     if frame_seconds is not None:
@@ -251,7 +255,11 @@ def embed_segments(
 
 
 def start_readers(workers: int | None = None) -> Readers:
-    """Processes for the functions of this module, whichever way a model takes."""
+    """Processes for the functions of this module, whichever way a model takes.
+
+    Args:
+        workers: how many are kept while nobody needs them; by default one per core.
+    """
     return Readers(workers, program=_PROGRAM)
 
 
