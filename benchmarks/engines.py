@@ -44,7 +44,7 @@ from wav2clip.zeroshot import class_weights
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("WAV2CLIP_DATA", ROOT.parent / "shared" / "data"))
 KINDS = {
-    "torch, float32": {},
+    "torch, float32": {"engine": "torch"},
     "onnx, float32": {"engine": "onnx"},
     **({"torch, bfloat16": {"precision": "bfloat16"}} if has_bfloat16() else {}),
     "onnx-int8": {"engine": "onnx-int8"},

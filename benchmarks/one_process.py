@@ -28,9 +28,18 @@ def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     # Linux lets a process inherit ru_maxrss from whoever started it.
     tasks = Path("/proc/self/task").iterdir()
-    below = [each for task in tasks for each in (task / "children").read_text().split()]
-    states = [Path("/proc", each, "status").read_text() for each in ("self", *below)]
-    return sum(int(re.search(r"VmHWM:\s+(\d+) kB", state)[1]) for state in states) / 2**10
+    below = [each for task in tasks for each in _text(task / "children").split()]
+    states = [_text(Path("/proc", each, "status")) for each in ("self", *below)]
+    found = (re.search(r"VmHWM:\s+(\d+) kB", state) for state in states)
+    return sum(int(each[1]) for each in found if each) / 2**10
+
+
+def _text(path: Path) -> str:
+    """What a file of /proc says, or nothing: threads and processes end at any moment."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def way(kind: str, frames: float | None) -> Callable[[list[Path]], int]:
