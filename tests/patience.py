@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-HANGS = 2400.0
+HANGS = 900.0
 """Seconds after which what is waited for is taken to hang, on the slowest and busiest machine."""
 
 

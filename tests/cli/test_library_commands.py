@@ -56,10 +56,12 @@ def test_from_index_to_finds(
     assert "5 added, 1 failed" in done.stdout
     assert "broken.wav: " in done.stderr
     (sounds / "broken.wav").unlink()
+    (sounds / "notes.pdf").write_bytes(b"no sound")
     again = command("index", sounds, "--json")
     assert again.returncode == 0, again.stderr
     summary = json.loads(again.stdout)
     assert (summary["unchanged"], summary["segments"], summary["failures"]) == (5, 5, {})
+    assert summary["left_out"] == {".pdf": 1}
 
     found = command(
         "search", "rain", "on", "a", "roof", "+", "0.5*thunder", "-", "voices", "--json"

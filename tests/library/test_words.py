@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from wav2clip.library import Library, Query
 from wav2clip.library import library as library_module
 from wav2clip.library.copy import NAME
 from wav2clip.library.query import parse
+from wav2clip.library.search import By
 from wav2clip.library.words import (
     ONLY,
     WEIGHT,
@@ -196,16 +198,81 @@ def test_the_same_from_a_copy_and_from_one_of_an_older_version(
     assert not from_older.store._tables
 
 
-def test_in_large_libraries_words_sort_what_is_heard(
-    named: Library, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def as_if_large(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Searches go through the index from then on."""
+    return lambda: monkeypatch.setattr(library_module, "EXACT_ROWS", 2)
+
+
+@pytest.mark.parametrize(
+    ("query", "by"),
+    [
+        ("dogs barking", "both"),
+        ("dogs barking", "words"),
+        ("dogs barking", "sound"),
+        ("rain - dogs", "both"),
+        ("meow folder:animals", "both"),
+        ('rain "dog bark"', "both"),
+        ("animals -dog", "words"),
+        ("folder:animals -dog", "both"),
+        ("zanzibar", "words"),
+    ],
+)
+@pytest.mark.parametrize("spelt_out", [0, 1000])
+def test_large_libraries_find_words_as_small_ones_do(
+    named: Library,
+    as_if_large: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    by: By,
+    spelt_out: int,
 ) -> None:
-    expected = [(r.id, r.words) for r in named.search("dogs barking")]
-    monkeypatch.setattr(library_module, "EXACT_ROWS", 2)
-    found = named.search("dogs barking")
-    assert [(r.id, r.words) for r in found] == expected
+    monkeypatch.setattr("wav2clip.library.directory._SPELT_OUT", spelt_out)
+    expected = named.search(query, by=by)
+    as_if_large()
+    found = named.search(query, by=by)
+    assert [(r.id, r.words) for r in found] == [(r.id, r.words) for r in expected]
+    assert [r.score for r in found] == pytest.approx([r.score for r in expected], abs=1e-9)
     assert not found.exact
-    with pytest.raises(InputError, match="words are looked at in libraries of up to 2"):
-        named.search("dogs barking", by="words")
+
+
+@pytest.mark.parametrize("phrase", ["dog bark", "cat meow", "tin roof"])
+def test_files_that_are_called_so_are_looked_at_whatever_they_sound_like(
+    named: Library, as_if_large: Callable[[], None], monkeypatch: pytest.MonkeyPatch, phrase: str
+) -> None:
+    monkeypatch.setattr("wav2clip.library.search._CANDIDATES", 1)
+    as_if_large()
+    (found,) = named.search(phrase, limit=1)
+    assert len(found.words) == 2
+
+
+def test_words_of_a_large_library_are_kept_beside_it(
+    named: Library,
+    small: Wav2CLIP,
+    as_if_large: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    as_if_large()
+    expected = [(r.id, r.words) for r in named.search("dogs barking")]
+    folder = Path(named.store.uri)
+    looked_for: list[str] = []
+
+    def counted(path: str, metadata: str | None = None) -> str:
+        looked_for.append(path)
+        return stems_of(path, metadata)
+
+    monkeypatch.setattr("wav2clip.library.directory.stems_of", counted)
+    again = Library.open(folder, small)
+    assert [(r.id, r.words) for r in again.search("dogs barking")] == expected
+    assert looked_for == []
+    some = next(iter(named.files()))
+    new = some.with_name("a dog that barks anew.wav")
+    new.write_bytes(noise(77))
+    again.index(some.parent)
+    assert new in [r.path for r in again.search("barks anew", by="words")]
+    assert looked_for == [str(new)], "the others keep theirs"
+    (folder / ".words.arrow").write_bytes(b"broken")
+    assert new in [r.path for r in Library.open(folder, small).search("anew", by="words")]
 
 
 def test_hostile_names(tmp_path: Path, library: Library) -> None:

@@ -104,8 +104,10 @@ def test_spectrograms_take_the_place_of_waveforms(page: Page) -> None:
     page.wait_for_function(f"(canvas) => ({colours})(canvas) > 50", arg=canvas.element_handle())
     page.reload()
     expect(button).to_have_attribute("aria-pressed", "true")
+    status = page.locator("#status")
+    expect(status).to_contain_text("found")  # otherwise what was found is said after what follows
     button.click()
-    expect(page.locator("#status")).to_contain_text("Waveforms")
+    expect(status).to_contain_text("Waveforms")
 
 
 @pytest.mark.parametrize("width", [320, 1440])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,7 +61,6 @@ def index(
     Many machines, which all see the folders: `wav2clip index /shared/sounds --cluster auto`
     """
     from wav2clip.cli import console, finds
-    from wav2clip.files import display
 
     many = the_cluster(cluster, cluster_workers, workers, device)
     options: dict[str, Any] = {
@@ -83,18 +81,26 @@ def index(
         from wav2clip.cluster.index import index_on_cluster
 
         report = index_on_cluster(opened, folders, many, watch=finds.steps, **options)
+    print_report(report, opened, as_json)
+    done = report.added + report.updated + report.reused + report.retagged + report.unchanged
+    console.report_left_out(report.left_out)
+    console.report_failures({**report.skipped, **report.failures}, done, may_be_none=True)
+
+
+def print_report(report: IndexReport, library: Library, as_json: bool) -> None:
+    """What a run did, and what is wrong with files that could be used all the same."""
+    from wav2clip.cli import console
+    from wav2clip.files import display
+
     console.report_warnings(report.warnings)
     if as_json:
-        summary = {**asdict(report), "library": opened.store.uri, "segments": len(opened)}
+        summary = {**vars(report), "library": library.store.uri, "segments": len(library)}
         for field in ("failures", "skipped", "warnings"):
             summary[field] = {display(path): value for path, value in summary[field].items()}
         console.print_json(summary)
     else:
-        for line in summary_lines(report, opened):
+        for line in summary_lines(report, library):
             console.out.print(line, markup=False, soft_wrap=True)
-    done = report.added + report.updated + report.reused + report.retagged + report.unchanged
-    console.report_left_out(report.left_out)
-    console.report_failures({**report.skipped, **report.failures}, done, may_be_none=True)
 
 
 def summary_lines(report: IndexReport, library: Library) -> list[str]:

@@ -21,6 +21,7 @@ from wav2clip.errors import LanguageWarning, Wav2ClipError
 COMMANDS = {
     "demo": "Index a small corpus, search it in three ways, and say what to type next.",
     "index": "Index folders of recordings, so that they can be searched.",
+    "watch": "Keep a library up to date while files come, go and change.",
     "search": "Find sounds by a phrase, a picture, another sound, or a sum of them.",
     "similar": "List the sounds of the library that are most like a recording.",
     "duplicates": "List recordings that are there twice.",

@@ -55,10 +55,17 @@ def state_of(table: Path) -> str | None:
     return hashlib.sha256(repr(seen).encode()).hexdigest() if seen else None
 
 
-def read_copy(library: Path, table: Path) -> Copy | None:
-    """The copy that a library has, if it is whole and the table is still what it was."""
+def read_copy(library: Path, table: Path, name: str = NAME, stale: bool = False) -> Copy | None:
+    """The copy that a library has, if it is whole and the table is still what it was.
+
+    Args:
+        library: its folder.
+        table: the folder of its segments.
+        name: of the copy.
+        stale: whether one of another state will do, too.
+    """
     try:
-        with pa.memory_map(str(library / NAME)) as file:
+        with pa.memory_map(str(library / name)) as file:
             rows = pa.ipc.open_file(file).read_all()
         stored: Mapping[str, object] = json.loads(rows.schema.metadata[_METADATA])
         settings = Settings(**stored["settings"])  # type: ignore[arg-type]
@@ -67,10 +74,10 @@ def read_copy(library: Path, table: Path) -> Copy | None:
         copy = Copy(int(str(stored["version"])), str(stored["state"]), settings, rows)
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
         return None
-    return copy if copy.state == state_of(table) else None
+    return copy if stale or copy.state == state_of(table) else None
 
 
-def write_copy(library: Path, copy: Copy) -> None:
+def write_copy(library: Path, copy: Copy, name: str = NAME) -> None:
     """Leave a copy for the next process; none where the folder cannot be written.
 
     One that lies there already may stay: it is of another state, and will not be read.
@@ -84,7 +91,7 @@ def write_copy(library: Path, copy: Copy) -> None:
     rows = copy.rows.replace_schema_metadata({_METADATA: json.dumps(stored)})
     with (
         suppress(OSError),
-        atomic_path(library / NAME) as temporary,
+        atomic_path(library / name) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
         pa.ipc.new_file(file, rows.schema) as writer,
     ):

@@ -20,6 +20,7 @@ from wav2clip.errors import InputError, LibraryError, RegistryError
 from wav2clip.files import modified_ns
 from wav2clip.library import tags
 from wav2clip.library.copy import Copy, write_copy
+from wav2clip.library.directory import Directory
 from wav2clip.library.duplicates import THRESHOLD, Duplicates, find
 from wav2clip.library.filters import Filters
 from wav2clip.library.languages import Understood, understand
@@ -76,6 +77,7 @@ class Library:
         self._model = model if isinstance(model, Wav2CLIP) else None
         self._loaded_with: Mapping[str, str] | None = None
         self._snapshot: tuple[int, Snapshot] | None = None
+        self._directory: tuple[int, Directory] | None = None
         self._reading = Lock()
         self._words: Together[str, Vectors] = Together(self._embed_words)
 
@@ -222,7 +224,7 @@ class Library:
         with self.store.lock(wait):
             if rebuild:
                 self.store.drop()
-                self._snapshot = None
+                self._snapshot = self._directory = None
             if self.store.exists:
                 self._require_same_model(model)
                 self._require_same_rounding(model)
@@ -271,7 +273,7 @@ class Library:
         compared with what is heard. Phrases in nine other languages than English are understood as
         far as :mod:`wav2clip.library.languages` reaches; the results' notes say how. Libraries of
         up to :data:`~.store.EXACT_ROWS` segments are searched exactly; in larger ones an index
-        proposes files by what is heard.
+        proposes files by what is heard, and their words propose others.
 
         Args:
             query: text as :func:`~.query.parse` reads it (``rain + 0.5*thunder - voices -birds``),
@@ -289,7 +291,7 @@ class Library:
 
         Raises:
             InputError: nothing to search for, a query without direction, or one of words alone
-                without a phrase, or in a library that is too large for it.
+                without a phrase.
             LibraryError: there is no library.
         """
         if limit < 1:
@@ -301,13 +303,10 @@ class Library:
         where = (filters or Filters()).sql()
         version = self.store.refresh(max_age)
         if self.store.count() > EXACT_ROWS:
-            if by == "words" or wanted.conditions:
-                raise InputError(
-                    f"{self.store.name} holds {self.store.count()} segments, and words are looked "
-                    f"at in libraries of up to {EXACT_ROWS}; narrow it down with a path instead"
-                )
-            known = self._background()
-            return search_index(self.store, wanted, limit, where, excluded, per_file, known)
+            known, directory = self._background(), self._directory_of(version)
+            return search_index(
+                self.store, wanted, limit, where, excluded, per_file, known, directory
+            )
         snapshot = self._snapshot_of(version)
         allowed = allowed_rows(snapshot, where, excluded)
         return snapshot.search(wanted, limit, allowed, per_file)
@@ -395,6 +394,12 @@ class Library:
                 )
             return self._snapshot[1]
 
+    def _directory_of(self, version: int) -> Directory:
+        with self._reading:
+            if self._directory is None or self._directory[0] != version:
+                self._directory = version, Directory.of(self.store, version)
+            return self._directory[1]
+
     def _rows(self, version: int) -> pa.Table:
         """The rows of a version, from a copy if there is one; otherwise one is left."""
         copy = self.store.open_copy()
@@ -455,6 +460,7 @@ class Library:
 
     def files(self) -> dict[Path, KnownFile]:
         """The files that have rows."""
+        self.store.refresh()
         return {file.path: file for file in self.store.known_files().values()}
 
     def to_arrow(self) -> Any:

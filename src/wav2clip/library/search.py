@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wav2clip.library.chances import independent_segments, worth
+from wav2clip.library.directory import Directory
 from wav2clip.library.regions import Region, around, separate
 from wav2clip.library.results import RESULT_COLUMNS, Results
 from wav2clip.library.space import Vectors
 from wav2clip.library.store import Store, is_one_of, vectors_of
 from wav2clip.library.together import Together
-from wav2clip.library.words import Condition, Names, matched, stems_of
+from wav2clip.library.words import Condition, Names, PartOfNames, matched, stems_of
 from wav2clip.models.background import Background
 
 By = Literal["both", "sound", "words"]
@@ -48,6 +49,12 @@ _MEASURED = 4096
 
 _CANDIDATES = 5
 """Approximate search takes this many times what is asked for, and sorts them by exact score."""
+
+_MOST = 50_000
+"""Segments that approximate search asks for before it gives what it has."""
+
+_NAMED = 2_000
+"""Files whose words fit of which approximate search compares the sounds, at most."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +106,17 @@ class Snapshot:
         matching: takes an SQL condition; tells which rows meet it, (rows,) bool.
     """
 
-    def __init__(self, store: Store, rows: pa.Table, background: Background | None = None) -> None:
-        """``rows``: what :func:`read_rows` gave; ``background``: of the model, if it has one."""
+    def __init__(
+        self,
+        store: Store,
+        rows: pa.Table,
+        background: Background | None = None,
+        directory: Directory | None = None,
+    ) -> None:
+        """``rows``: what :func:`read_rows` gave; ``background``: of the model, if it has one;
+        ``directory``: of the whole library, where the rows are a part of it."""
         self._background = background
+        self._directory = directory
         self.vectors: Vectors = vectors_of(rows).astype(np.float32)
         self.row_ids: NDArray[np.uint64] = rows["_rowid"].to_numpy()
         self.rows = rows.select(RESULT_COLUMNS).combine_chunks()
@@ -131,9 +146,12 @@ class Snapshot:
         return independent_segments(self.vectors, self._first_rows, self.background)
 
     @cached_property
-    def names(self) -> Names:
+    def names(self) -> Names | PartOfNames:
         """The words that the files were given."""
         first = pa.array(self._first_rows)
+        if self._directory is not None:
+            files = self._directory.numbers(self.rows["file"].take(first))
+            return self._directory.names.part(files)
         if self._stems is None:
             paths = self.rows["path"].take(first).to_pylist()
             stems = pa.array(map(stems_of, paths, self._metadata.to_pylist()), pa.string())
@@ -143,16 +161,16 @@ class Snapshot:
 
     def meeting(self, condition: Condition) -> NDArray[np.bool_]:
         """(rows,) whether the files of the rows meet a condition."""
-        given = self.names.candidates(condition.words)
-        if condition.exact or condition.field:
-            for file in np.flatnonzero(given).tolist():
-                path = self.rows["path"][int(self._first_rows[file])].as_py()
-                given[file] = condition.holds(path, self._metadata[file].as_py())
-        meeting: NDArray[np.bool_] = given[self.file_of]
+        meeting: NDArray[np.bool_] = condition.holders(self.names, self._texts)[self.file_of]
         if named := condition.categories():
             tags = pc.is_in(pc.list_flatten(self.rows["tags"]), pa.array(named))
             meeting[pc.list_parent_indices(self.rows["tags"]).filter(tags).to_numpy()] = True
         return ~meeting if condition.excluded else meeting
+
+    def _texts(self, file: int) -> tuple[str, str | None]:
+        """The path and the metadata of a file."""
+        path = self.rows["path"][int(self._first_rows[file])].as_py()
+        return path, self._metadata[file].as_py()
 
     def search(
         self,
@@ -449,29 +467,54 @@ def search_index(
     excluded: Collection[Excluded],
     per_file: bool,
     background: Background | None,
+    directory: Directory,
 ) -> Results:
-    """As :meth:`Snapshot.search`, among the files whose segments LanceDB's index finds nearest.
+    """As :meth:`Snapshot.search`, among the files that LanceDB's index finds nearest, and those
+    whose words fit best.
 
-    The index is approximate; scores and regions of the files that it finds are exact, and words are
-    looked for in these files alone, so that a word counts as one that no other file has if none of
-    them has. What was
-    added since it was last brought up to date is compared row by row, by LanceDB.
+    The index is approximate; scores and regions of the files that are looked at are exact. What was
+    added since the index was last brought up to date is compared row by row, by LanceDB.
     """
     known = background or Background.measure(np.zeros((0, len(wanted.vector))))
     conditions = [*([where] if where else []), *(each.sql() for each in excluded)]
+    conditions += filter(None, map(directory.sql, wanted.conditions))
     count = limit * _CANDIDATES
     while True:
-        search = store.segments.search(wanted.vector, vector_column_name="vector").limit(count)
-        search = search.nprobes(PROBES).select(["file", "_distance"])
-        if conditions:
-            search = search.where(" AND ".join(conditions), prefilter=True)
-        near = search.to_arrow()
-        of_these = is_one_of("file", set(near["file"].to_pylist()))
-        whole = Snapshot(store, read_rows(store, of_these), known)
+        files, complete = _candidates(store, wanted, directory, conditions, count)
+        of_these = is_one_of("file", files)
+        whole = Snapshot(store, read_rows(store, of_these), known, directory)
         allowed = whole.matching(" AND ".join([*conditions, of_these])) if conditions else None
         found = whole.search(wanted, limit, allowed, per_file)
         # Many segments of one file may have taken the places of other files.
-        if len(found) == limit or near.num_rows < count:
+        if len(found) == limit or complete or count > _MOST:
             found.exact = False
             return found
         count *= 4
+
+
+def _candidates(
+    store: Store, wanted: Wanted, directory: Directory, conditions: Sequence[str], count: int
+) -> tuple[set[str], bool]:
+    """Ids of the files that may be among the best, and whether there are no more.
+
+    Of the files whose words fit, the best ``count`` are taken, and those with the ``count`` nearest
+    segments among the best :data:`_NAMED`: many share a word, and the sound decides among them.
+    """
+    named = directory.best(wanted.phrases, _NAMED) if wanted.weights[1] else []
+    files, complete = set(named[:count]), count >= len(named)
+    if named and wanted.asks:
+        among = _nearest(store, wanted, [*conditions, is_one_of("file", named)], count)
+        files |= set(among.bypass_vector_index().to_arrow()["file"].to_pylist())
+    if wanted.by == "words" and wanted.phrases:
+        return files, complete
+    if not wanted.asks:
+        return directory.first(wanted.conditions, count), count >= len(directory)
+    near = _nearest(store, wanted, conditions, count).to_arrow()["file"]
+    return files | set(near.to_pylist()), complete and len(near) < count
+
+
+def _nearest(store: Store, wanted: Wanted, conditions: Sequence[str], count: int) -> Any:
+    """LanceDB's query for the files of the nearest segments."""
+    search = store.segments.search(wanted.vector, vector_column_name="vector").limit(count)
+    search = search.nprobes(PROBES).select(["file", "_distance"])
+    return search.where(" AND ".join(conditions), prefilter=True) if conditions else search

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -105,6 +105,21 @@ class Condition:
         words = f'"{self.words}"' if self.exact else self.words
         return f"{'-' * self.excluded}{self.field}{':' * bool(self.field)}{words}"
 
+    def holders(
+        self, names: Names | PartOfNames, texts: Callable[[int], tuple[str, str | None]]
+    ) -> NDArray[np.bool_]:
+        """(files,) whether each file was given the words, with or without ``excluded``.
+
+        Args:
+            names: of the files.
+            texts: gives the path and the metadata of a file.
+        """
+        given = names.candidates(self.words)
+        if self.exact or self.field:
+            for file in np.flatnonzero(given).tolist():
+                given[file] = self.holds(*texts(file))
+        return given
+
     def holds(self, path: str, metadata: str | None) -> bool:
         """Whether a file was given the words, with or without ``excluded``."""
         return self._among(self._texts(path, metadata))
@@ -181,6 +196,10 @@ class Names:
         stems: str = self._stems[file].as_py()
         return stems
 
+    def part(self, files: NDArray[np.int64]) -> PartOfNames:
+        """Those of some files."""
+        return PartOfNames(self, files)
+
     def candidates(self, words: str) -> NDArray[np.bool_]:
         """(files,) whether a file was given all of some words, in some form."""
         given = np.ones(self.files, bool)
@@ -213,3 +232,23 @@ class Names:
         for phrase, weight in phrases:
             total += np.float32(weight) * self.evidence(phrase)
         return total
+
+
+@dataclass(frozen=True)
+class PartOfNames:
+    """The stems of some files, whose words count for as much as among all files.
+
+    Methods are those of :class:`Names`.
+    """
+
+    whole: Names
+    files: NDArray[np.int64]
+
+    def of_file(self, file: int) -> str:
+        return self.whole.of_file(int(self.files[file]))
+
+    def candidates(self, words: str) -> NDArray[np.bool_]:
+        return self.whole.candidates(words)[self.files]
+
+    def score(self, phrases: Sequence[tuple[str, float]]) -> NDArray[np.float32]:
+        return self.whole.score(phrases)[self.files]
