@@ -62,6 +62,7 @@ def test_from_index_to_finds(
     summary = json.loads(again.stdout)
     assert (summary["unchanged"], summary["segments"], summary["failures"]) == (5, 5, {})
     assert summary["left_out"] == {".pdf": 1}
+    (sounds / "notes.pdf").unlink()
 
     found = command(
         "search", "rain", "on", "a", "roof", "+", "0.5*thunder", "-", "voices", "--json"
