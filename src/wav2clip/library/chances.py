@@ -58,7 +58,7 @@ def independent_segments(
     for first in range(0, len(several), _BLOCK):
         files = several[first : first + _BLOCK]
         rows = np.concatenate([vectors[first_rows[f] : first_rows[f] + counts[f]] for f in files])
-        z = (rows @ probes.T - means) / deviations
+        z = (rows.astype(np.float32) @ probes.T - means) / deviations
         begins = np.concatenate(([0], np.cumsum(counts[files])[:-1]))
         nearest = np.maximum.reduceat(z, begins, axis=0)
         usual = np.add.reduceat(z, begins, axis=0) / counts[files][:, None]

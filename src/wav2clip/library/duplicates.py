@@ -148,7 +148,7 @@ class _Files:
         self.sizes = rows["size"].to_pylist()
         self.vectors: NDArray[np.float32] = np.zeros((0, 0), np.float32)
         if len(first):
-            sums = np.add.reduceat(snapshot.vectors, first, axis=0)
+            sums = np.add.reduceat(snapshot.vectors, first, axis=0, dtype=np.float32)
             self.vectors = unit(sums)
 
     def rank(self, file: int) -> tuple[float, int, int, int, Path]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wav2clip.library.chances import independent_segments, worth
+from wav2clip.library.codes import Codes
 from wav2clip.library.directory import Directory
 from wav2clip.library.regions import Region, around, separate
 from wav2clip.library.results import RESULT_COLUMNS, Results
@@ -103,6 +104,7 @@ class Snapshot:
     The sort makes the order of equal scores the same however the library came to be.
 
     Attributes:
+        vectors: (rows, dimension) float16.
         matching: takes an SQL condition; tells which rows meet it, (rows,) bool.
     """
 
@@ -117,7 +119,7 @@ class Snapshot:
         ``directory``: of the whole library, where the rows are a part of it."""
         self._background = background
         self._directory = directory
-        self.vectors: Vectors = vectors_of(rows).astype(np.float32)
+        self.vectors = vectors_of(rows)
         self.row_ids: NDArray[np.uint64] = rows["_rowid"].to_numpy()
         self.rows = rows.select(RESULT_COLUMNS).combine_chunks()
         self._starts, self._ends = (self.rows[name].to_numpy() for name in ("start", "end"))
@@ -126,6 +128,7 @@ class Snapshot:
         self._metadata = rows["metadata"].take(pa.array(self._first_rows)).combine_chunks()
         self._stems = rows[STEMS] if STEMS in rows.column_names else None
         self._scores = Together(self._all_scores)
+        self._searched = False
         # Who filters, searches several times with the same filter.
         self.matching = lru_cache(_FILTERS)(partial(_matching, store, self.row_ids))
 
@@ -138,7 +141,8 @@ class Snapshot:
         rows = np.unique(np.linspace(0, len(self.vectors) - 1, _MEASURED).astype(int))
         rows = rows[rows >= 0]
         counts = np.bincount(self.file_of, minlength=1)
-        return Background.measure(self.vectors[rows], 1 / counts[self.file_of[rows]])
+        vectors = self.vectors[rows].astype(np.float32)
+        return Background.measure(vectors, 1 / counts[self.file_of[rows]])
 
     @cached_property
     def independent(self) -> NDArray[np.float64]:
@@ -185,12 +189,12 @@ class Snapshot:
         :mod:`.chances`), plus what the words that the file was given add to it. With ``per_file``
         the best region of each file is given, otherwise every region; see :mod:`.regions`.
 
-        A first pass in float32 gives every row a cosine that is off by at most :data:`ROUNDING`.
-        The rows that can be among the best by that are compared again in float64, one by one, so
-        that the outcome is that of float64 throughout, and equal vectors have equal scores.
+        A first pass gives every row a cosine and says how far it can be off. The rows that can be
+        among the best by that are compared again in float64, one by one, so that the outcome is
+        that of float64 throughout, and equal vectors have equal scores.
         """
-        scoring = self._scoring(wanted)
-        cosines = self._scores(wanted.vector)
+        cosines, error = self._scores(wanted.vector)
+        scoring = self._scoring(wanted, error)
         allowed = self._allowed(wanted, scoring, allowed)
         if allowed is not None:
             cosines = np.where(allowed, cosines, np.float32(-np.inf))
@@ -209,11 +213,12 @@ class Snapshot:
             allowed = condition if allowed is None else allowed & condition
         return allowed
 
-    def _scoring(self, wanted: Wanted) -> _Scoring:
+    def _scoring(self, wanted: Wanted, error: float) -> _Scoring:
         heard, named = wanted.weights
         words = self.names.score(wanted.phrases) if named else None
         independent = self.independent if wanted.asks else np.ones(len(self._first_rows))
-        return _Scoring(*self.background.of(wanted.vector), heard, named, independent, words)
+        mean, deviation = self.background.of(wanted.vector)
+        return _Scoring(mean, deviation, heard, named, independent, words, error)
 
     def _best_of_files(
         self, wanted: Wanted, scoring: _Scoring, cosines: NDArray[np.float32], limit: int
@@ -225,7 +230,7 @@ class Snapshot:
         files = np.flatnonzero(best > -np.inf)
         files = files[scoring.candidates(best[files], files, limit)]
         can_be_best = np.full(len(best), np.inf, np.float32)
-        can_be_best[files] = best[files] - 2 * ROUNDING
+        can_be_best[files] = best[files] - 2 * scoring.error
         rows = np.flatnonzero(cosines >= can_be_best[self.file_of])
         exact = scoring.of(exact_scores(self.vectors, wanted.vector, rows), self.file_of[rows])
         rows, scores = rank(rows, exact, limit, self.file_of)
@@ -296,10 +301,24 @@ class Snapshot:
             notes=wanted.notes,
         )
 
-    def _all_scores(self, queries: Sequence[Vectors]) -> list[NDArray[np.float32]]:
-        if len(queries) == 1:
-            return [self.vectors @ queries[0]]
-        return list(np.ascontiguousarray((self.vectors @ np.stack(queries).T).T))
+    @cached_property
+    def _codes(self) -> Codes:
+        return Codes(self.vectors)
+
+    def _all_scores(self, queries: Sequence[Vectors]) -> list[tuple[Vectors, float]]:
+        """Cosines (rows,) with each query, and most that one of them is off by.
+
+        Making codes takes longer than to do without them once, as a search from the shell does.
+        """
+        once, self._searched = len(queries) == 1 and not self._searched, True
+        if not once:
+            found, error = self._codes.cosines(queries)
+            return [(cosines, error) for cosines in found]
+        cosines = np.empty(len(self.vectors), np.float32)
+        for first in range(0, len(cosines), _BLOCK):
+            block = self.vectors[first : first + _BLOCK].astype(np.float32)
+            np.matmul(block, queries[0], out=cosines[first : first + _BLOCK])
+        return [(cosines, ROUNDING)]
 
 
 @dataclass(frozen=True)
@@ -311,6 +330,7 @@ class _Scoring:
         heard, named: weights of what is heard, and of words.
         independent: (files,) see :mod:`.chances`.
         words: (files,) what the words of each are worth, where they count.
+        error: most that a cosine of the first pass is off by.
     """
 
     mean: float
@@ -319,6 +339,7 @@ class _Scoring:
     named: float
     independent: NDArray[np.float64]
     words: NDArray[np.float32] | None
+    error: float
 
     def of(self, cosines: NDArray[np.floating], files: NDArray[np.int64]) -> NDArray[np.float64]:
         """(n,) the scores of segments in these files."""
@@ -331,22 +352,14 @@ class _Scoring:
         """Places, in order, of what may be among the best ``limit``.
 
         A cosine is never worth more than it is, so most need not be looked at closer: those do that
-        would be as good as the best if they were worth all of it.
+        would be as good as the best surely are if they were worth all that they may be.
         """
-        most = self.heard * cosines.astype(np.float64)
+        most = self.heard * (cosines.astype(np.float64) + self.error)
         if self.words is not None:
             most += self.named * self.words[files]
         seeds = np.flatnonzero(most >= _least_of_best(most, max(4 * limit, _SEEDS)))
-        least = _least_of_best(self.of(cosines[seeds], files[seeds]), limit)
-        return np.flatnonzero(most >= least - 2 * self.rounding)
-
-    @property
-    def rounding(self) -> float:
-        """Most that a score can be off by where the cosine is by :data:`ROUNDING`.
-
-        Far below the mean, what a cosine is worth falls sqrt(n) times as fast as it does itself.
-        """
-        return ROUNDING * float(np.sqrt(self.independent.max(initial=1)))
+        surely = self.of(cosines[seeds] - self.error, files[seeds])
+        return np.flatnonzero(most >= _least_of_best(surely, limit))
 
     def evidence(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """What scores say about being what was asked for, on the scale of cosines."""
