@@ -23,7 +23,7 @@ from patience import HANGS
 from wav2clip.library import Library
 from wav2clip.library.store import vectors_of
 
-FILES, DAMAGED, KILLS = 300, 30, 20
+FILES, DAMAGED, KILLS = 300, 30, 12
 
 
 class Indexer:
@@ -88,7 +88,7 @@ def contents(library: Library) -> tuple[object, np.ndarray, object]:
     return rows_of(library), vectors_of(table).astype(np.float32), library.failures()
 
 
-def test_killed_twenty_times(
+def test_killed_again_and_again(
     indexer: Indexer, many: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     def arguments(name: str) -> list[str]:
