@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "datasets": {"errors", "files", "audio", "downloads"},
     "library": {
         "errors",
+        "runtime",
         "files",
         "audio",
         "downloads",

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 from platformdirs import user_data_path
 
+from wav2clip import runtime
 from wav2clip.embedding.embedder import Wav2CLIP, load
 from wav2clip.embedding.engines import split_fingerprint
 from wav2clip.errors import InputError, LibraryError, RegistryError
@@ -409,6 +410,7 @@ class Library:
         # The state was taken after the rows: it is theirs if the version is still the same.
         if state is not None and self.store.refresh() == version:
             write_copy(Path(self.store.uri), Copy(version, state, self.store.settings, rows))
+        runtime.give_memory_back()
         return rows
 
     # More -----------------------------------------------------------------------------------------
