@@ -83,7 +83,7 @@ def test_the_keyboard_moves_plays_pauses_and_seeks(page: Page) -> None:
     expect(page.locator("#results .play").last).to_be_focused()
     page.keyboard.press("ArrowDown")
     expect(page.locator("#results .play").last).to_be_focused()
-    assert page.locator("#results [tabindex='0']").count() == 7  # of the current row alone
+    assert page.locator("#results [tabindex='0']").count() == 9  # of the current row alone
 
 
 def test_a_file_plays_from_its_best_moment_which_is_marked(page: Page, library: Library) -> None:
