@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from browser import names, watched
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from patience import wait_until
 from wav2clip.library import Filters, Library
@@ -58,6 +58,17 @@ def test_typing_searches_and_half_a_query_is_no_error(page: Page) -> None:
     assert page.locator(".notice").count() == 0
     box.press("Enter")  # now it is meant
     expect(page.get_by_role("alert")).to_contain_text("without a phrase after it")
+
+
+def test_what_is_typed_while_the_page_loads_is_kept(page: Page) -> None:
+    asked: list[Route] = []
+    page.route("**/api/library", lambda route: asked.append(route))
+    page.goto("/")
+    wait_until(lambda: page.evaluate("1") and asked)
+    page.locator("#phrase").press_sequentially("rain")
+    asked.pop().continue_()
+    expect(page.locator("#results > li")).to_have_count(7)
+    expect(page.locator("#phrase")).to_have_value("rain")
 
 
 def test_the_keyboard_moves_plays_pauses_and_seeks(page: Page) -> None:

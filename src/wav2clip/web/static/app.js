@@ -88,7 +88,7 @@ async function refreshLibrary() {
   forgetFacets();
   found = null;
   files = null;
-  render(read(), {});
+  render(read(), { typed: true });
   if (library.files) await refreshStars();
 }
 
@@ -128,7 +128,8 @@ function connectOnce({ results, heard }) {
   connectHeard(heard);
 }
 
-function render(state, { live = false, again = false }) {
+/** `typed`: what stands in the search box may be newer than the state. */
+function render(state, { live = false, again = false, typed = live }) {
   const empty = library?.files === 0;
   const view = empty ? "library" : state.view;
   for (const link of document.querySelectorAll("[data-view]")) {
@@ -137,7 +138,7 @@ function render(state, { live = false, again = false }) {
     else link.removeAttribute("aria-current");
   }
   document.body.dataset.view = view;
-  if (document.activeElement !== phrase || !live) phrase.value = state.q;
+  if (document.activeElement !== phrase || !typed) phrase.value = state.q;
   showFilters(state);
   showSources(state);
   showHeard(state.upload && !["library", "collections"].includes(view) ? uploadOf(state.upload) : null);
@@ -314,6 +315,7 @@ async function search(file, labels = "") {
 }
 
 function connectPhrase() {
+  phrase.value = read().q;
   byId("search").addEventListener("submit", (event) => {
     event.preventDefault();
     clearTimeout(typing);
