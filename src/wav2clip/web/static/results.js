@@ -59,7 +59,7 @@ export function showResults(hits, { listed = false } = {}) {
   mark();
 }
 
-const SHOWN = ["score", "listed", "missing", "note"]; // what a row shows, and another answer may have otherwise
+const SHOWN = ["score", "listed", "path", "missing", "note"]; // what a row shows, and another answer may have otherwise
 const keyOf = (sound) => sound.item ?? `${sound.id} ${sound.start}`;
 const percent = (share) => `${Math.round(share * 100)} %`;
 
