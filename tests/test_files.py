@@ -77,6 +77,20 @@ def test_atomic_path(tmp_path: Path) -> None:
         pass
 
 
+def test_atomic_path_that_replaces_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    with atomic_path(target, replace=False) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new"
+    with (
+        pytest.raises(InputError, match="is there already"),
+        atomic_path(target, replace=False) as temporary,
+    ):
+        temporary.write_text("newer")
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_the_suffixes_of_sound_and_video() -> None:
     told = ".m4v .3gp .m2ts .mts .vob .asf .mpc .dsf .mp1 .mka .aifc .bwf .rf64 .w64 .caf .amr .ts"
     assert set(told.split()) <= MEDIA_SUFFIXES

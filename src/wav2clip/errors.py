@@ -13,6 +13,10 @@ class InputError(Wav2ClipError, ValueError):
     """An argument is outside what the function takes (shape, range, type, empty list)."""
 
 
+class UnknownNameError(InputError):
+    """Nothing of that name is there."""
+
+
 class AudioError(Wav2ClipError):
     """A recording cannot be read or holds nothing that can be embedded."""
 

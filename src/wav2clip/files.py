@@ -257,13 +257,18 @@ def left_out_line(left_out: Mapping[str, int], what: str = "neither sound nor vi
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
+def atomic_path(target: Path, replace: bool = True) -> Iterator[Path]:
     """A temporary path beside ``target`` that takes its name when the block ends well.
 
     Whatever stops the block, the temporary file is removed and ``target`` is as it was.
 
+    Args:
+        target: the final name.
+        replace: whether a file that has the name is replaced.
+
     Raises:
-        InputError: the folder of ``target`` does not exist or cannot be written.
+        InputError: the folder of ``target`` does not exist, or there is such a file and it is not
+            to be replaced.
     """
     folder = target.parent
     if not folder.is_dir():
@@ -271,9 +276,21 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = folder / f".{target.name}.{os.getpid()}.part"
     try:
         yield temporary
-        os.replace(temporary, target)
+        if replace:
+            os.replace(temporary, target)
+        else:
+            _name_new(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _name_new(temporary: Path, target: Path) -> None:
+    try:
+        rename_new(temporary, target)
+    except FileExistsError as error:
+        raise InputError(
+            f"{display(target)} is there already, expected a new file; choose another name"
+        ) from error
 
 
 _NO_REPLACE = 1  # RENAME_NOREPLACE of renameat2(2)

@@ -296,3 +296,110 @@ def test_check(command: Run, small_checkpoint: Path, tmp_path: Path) -> None:
     wrong = command("check", folder, "--json", "--csv")
     assert wrong.returncode == 1
     assert "give one of" in wrong.stderr
+
+
+def test_collections(command: Run, sounds: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    none = command("collection", "list")
+    assert none.returncode == 1 and "there is no library at" in none.stderr
+    (sounds / "broken.wav").unlink()
+    assert command("index", sounds, "--model", small_checkpoint).returncode == 0
+    assert "no collections yet" in command("collection", "list").stderr
+    found = command("search", "rain", "-n", "2", "--collect", "Scene 12")
+    assert found.returncode == 0, found.stderr
+    assert found.stderr.strip().splitlines()[-1] == "added 2 to Scene 12"
+    again = command("search", "rain", "-n", "2", "--collect", "Scene 12", "-0")
+    paths = again.stdout
+    assert again.stderr.strip().splitlines()[-1] == "added 0 to Scene 12, 2 were there already"
+    tone = sounds / "tone 1760.wav"  # 3.5 s
+    added = command(
+        "collection", "add", "<b>雨</b>", f"{tone}@1-2.5", "nowhere.wav", f"{tone}@7-9",
+        sounds / "field" / "line\nbreak.wav", "--note", "=owl",
+    )  # fmt: skip
+    assert added.returncode == 1
+    assert added.stdout.strip() == "added 2 to <b>雨</b>"
+    assert "nowhere.wav: is not in the library" in added.stderr
+    assert "tone 1760.wav: nothing of its 3.500 s lies between 7.0 and 9.0 s" in added.stderr
+    listed = command("collection", "list").stdout.splitlines()
+    assert listed == ["<b>雨</b>: 2 sounds", "Scene 12: 2 sounds"]
+    told = json.loads(command("collection", "list", "--json").stdout)
+    assert told[1] == {"name": "Scene 12", "items": 2, "missing": 0}
+    shown = command("collection", "show", "<b>雨</b>").stdout
+    assert shown == f"{tone}\t1.000\t2.500\n{sounds}/field/line\nbreak.wav\t0.000\t1.000\n"
+    part, whole = json.loads(command("collection", "show", "<b>雨</b>", "--json").stdout)
+    assert (part["start"], part["end"], part["whole"]) == (1, 2.5, False)
+    assert (whole["whole"], whole["note"], whole["missing"]) == (True, "=owl", False)
+    rows = csv.DictReader(command("collection", "show", "<b>雨</b>", "--csv").stdout.splitlines())
+    assert [row["note"] for row in rows] == ["'=owl", "'=owl"]
+    assert command("collection", "show", "Scene 12", "-0").stdout == paths
+    both = command("collection", "show", "Scene 12", "--csv", "--json")
+    assert (both.returncode, both.stderr.strip()) == (1, "wav2clip: give one of --json and --csv")
+    renamed = command("collection", "rename", "<b>雨</b>", "rain")
+    assert (renamed.returncode, renamed.stdout) == (0, "<b>雨</b> is called rain now\n")
+    taken = command("collection", "remove", "rain", f"{tone}@1-2", f"{tone}@1-2.5")
+    assert (taken.returncode, taken.stdout.strip()) == (1, "took 1 out of rain")
+    assert "is not in rain" in taken.stderr
+    deleted = command("collection", "delete", "rain")
+    assert deleted.stdout.strip() == "deleted rain: 1 sound"
+    unknown = command("collection", "show", "rain")
+    assert unknown.returncode == 1
+    assert "there is no collection called 'rain'" in unknown.stderr
+
+
+def test_a_collection_is_exported(
+    command: Run, sounds: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    (sounds / "broken.wav").unlink()
+    assert command("index", sounds, "--model", small_checkpoint).returncode == 0
+    tone, short = sounds / "tone 1760.wav", sounds / "tone 220.wav"
+    assert command("collection", "add", "a", f"{tone}@1-2.5", short).returncode == 0
+    folder = tmp_path / "copies"
+    for _ in range(2):
+        done = command("collection", "export", "a", f"{folder}/")
+        assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "tone 1760 0m01.0s (2).wav", "tone 1760 0m01.0s.wav", "tone 220 (2).wav", "tone 220.wav",
+    ]  # fmt: skip
+    assert soundfile.info(folder / "tone 1760 0m01.0s.wav").duration == 1.5
+    whole = command("collection", "export", "a", tmp_path / "whole", "--whole")
+    assert whole.returncode == 0
+    assert (tmp_path / "whole" / tone.name).read_bytes() == tone.read_bytes()
+    for name in ("a.m3u8", "a.csv"):
+        done = command("collection", "export", "a", tmp_path / name)
+        assert (done.returncode, done.stderr.strip()) == (0, f"wrote 2 sounds to {tmp_path / name}")
+        before = (tmp_path / name).read_bytes()
+        twice = command("collection", "export", "a", tmp_path / name)
+        assert twice.returncode == 1
+        assert "is there already" in twice.stderr
+        assert (tmp_path / name).read_bytes() == before
+    assert b"#EXTVLCOPT:start-time=1.000\n" in (tmp_path / "a.m3u8").read_bytes()
+    for bad, message in (
+        ("a.txt", "expected .m3u8, .csv or a folder"),
+        ("nowhere/a.csv", "is not a folder"),
+        ("a.csv/b", "cannot copy to"),
+    ):
+        refused = command("collection", "export", "a", tmp_path / bad)
+        assert refused.returncode == 1
+        assert message in refused.stderr
+    short.unlink()
+    for name, code in (("gone.m3u8", 1), ("gone.csv", 0), ("gone", 1)):
+        done = command("collection", "export", "a", tmp_path / name)
+        assert done.returncode == code
+        assert ("tone 220.wav: is missing; index its folder again" in done.stderr) == (code == 1)
+    assert len((tmp_path / "gone.csv").read_text("utf-8").splitlines()) == 3
+    assert str(short) not in (tmp_path / "gone.m3u8").read_text("utf-8")
+    assert len(list((tmp_path / "gone").iterdir())) == 1
+    assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]
+    assert command("index", sounds, "--rebuild").returncode == 0
+    assert command("collection", "list").stdout == "a: 2 sounds, 1 of them missing\n"
+
+
+@pytest.mark.parametrize("name", ["", "\x1b[31mred", "\u202egnp", "x" * 10_240, "line\nbreak"])
+def test_names_of_collections_that_cannot_be_seen(
+    command: Run, tmp_path: Path, small_checkpoint: Path, name: str
+) -> None:
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.5, hz=300)))
+    assert command("index", tmp_path / "a.wav", "--model", small_checkpoint).returncode == 0
+    done = command("collection", "add", name, tmp_path / "a.wav")
+    assert done.returncode == 1
+    assert "expected 1 to 100 that can be seen" in done.stderr
+    assert done.stderr.strip().isprintable() and len(done.stderr) < 500

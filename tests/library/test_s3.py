@@ -9,7 +9,7 @@ import pytest
 from library_sounds import noise, rows_of
 
 from wav2clip.embedding.embedder import Wav2CLIP
-from wav2clip.library import Library
+from wav2clip.library import Library, Part
 
 
 @pytest.fixture
@@ -45,3 +45,23 @@ def test_the_same_as_on_disk(
     assert [find.id for find in there] == [find.id for find in here]
     reader.tag(["rain", "a dog"])
     assert all(find.tags for find in reader.search("rain"))
+
+
+def test_collections(storage: dict[str, str], sounds: Path, small: Wav2CLIP) -> None:
+    remote = Library.open("s3://sounds/library", small, storage_options=storage)
+    remote.index(sounds)
+    assert remote.collections.summaries() == []
+    long = sounds / "deep" / "long.wav"
+    for _ in range(2):
+        added = remote.collections.add("a", [sounds / "0.wav", Part(long, 3, 9)], note="owl")
+    assert added.new == 0
+    (sounds / "0.wav").rename(sounds / "moved.wav")
+    remote.index(sounds, rebuild=True)
+    reader = Library.open("s3://sounds/library", storage_options=storage).collections
+    first, second = reader.items("a")
+    assert (first.path, second.start, second.end) == (sounds / "moved.wav", 3, 9)
+    assert reader.remove("a", [first.id]) == 1
+    reader.rename("a", "b")
+    assert remote.collections.items("b") == [second]
+    assert remote.collections.delete("b") == 1
+    assert reader.summaries() == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from browser import names, watched
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from patience import wait_until
 from wav2clip.library import Filters, Library
@@ -60,6 +60,17 @@ def test_typing_searches_and_half_a_query_is_no_error(page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("without a phrase after it")
 
 
+def test_what_is_typed_while_the_page_loads_is_kept(page: Page) -> None:
+    asked: list[Route] = []
+    page.route("**/api/library", lambda route: asked.append(route))
+    page.goto("/")
+    wait_until(lambda: page.evaluate("1") and asked)
+    page.locator("#phrase").press_sequentially("rain")
+    asked.pop().continue_()
+    expect(page.locator("#results > li")).to_have_count(7)
+    expect(page.locator("#phrase")).to_have_value("rain")
+
+
 def test_the_keyboard_moves_plays_pauses_and_seeks(page: Page) -> None:
     search(page, "rain")
     page.keyboard.press("/")
@@ -83,7 +94,7 @@ def test_the_keyboard_moves_plays_pauses_and_seeks(page: Page) -> None:
     expect(page.locator("#results .play").last).to_be_focused()
     page.keyboard.press("ArrowDown")
     expect(page.locator("#results .play").last).to_be_focused()
-    assert page.locator("#results [tabindex='0']").count() == 7  # of the current row alone
+    assert page.locator("#results [tabindex='0']").count() == 9  # of the current row alone
 
 
 def test_a_file_plays_from_its_best_moment_which_is_marked(page: Page, library: Library) -> None:

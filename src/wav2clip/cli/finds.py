@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from wav2clip.library import Filters, Library, Result, Results
+    from wav2clip.library import Filters, Item, Library, Result, Results
 
 LibraryOption = Annotated[
     str | None,
@@ -102,6 +102,12 @@ class By(StrEnum):
     words = "words"
 
 
+CollectOption = Annotated[
+    str | None,
+    typer.Option(
+        "--collect", metavar="NAME", help="Add what was found to this collection of the library."
+    ),
+]
 CopyOption = Annotated[
     Path | None,
     typer.Option(
@@ -225,13 +231,13 @@ def show(results: Results, how: Format) -> None:
     elif how is Format.csv:
         _print_csv(results)
     elif how is Format.nul:
-        _print_raw(b"".join(os.fsencode(result.path) + b"\0" for result in results))
+        print_raw(b"".join(os.fsencode(result.path) + b"\0" for result in results))
     elif not results:
         console.err.print("nothing found: loosen the filters, or index more")
     elif console.out.is_terminal:
         print_table(results)
     else:
-        _print_raw(b"".join(map(_line, results)))
+        print_raw(b"".join(map(_line, results)))
 
 
 CSV_COLUMNS = (
@@ -242,7 +248,7 @@ CSV_COLUMNS = (
 UNLIKELY = "nothing here is likely to be what was asked for; what comes nearest to it:"
 
 
-def _print_raw(content: bytes) -> None:
+def print_raw(content: bytes) -> None:
     """Paths as they are, which need not be text."""
     import sys
 
@@ -267,7 +273,7 @@ def _print_csv(results: Results) -> None:
     for row in rows:
         lists = {name: "; ".join(row[name]) for name in ("words", "tags")}
         writer.writerow({**row, **lists})
-    _print_raw(text.getvalue().encode())
+    print_raw(text.getvalue().encode())
 
 
 def print_table(results: Results, title: str | None = None) -> None:
@@ -299,7 +305,7 @@ def print_table(results: Results, title: str | None = None) -> None:
     console.out.print(f"in {display(folder)}", style="dim italic", markup=False, soft_wrap=True)
 
 
-def moment(result: Result) -> str:
+def moment(result: Result | Item) -> str:
     """Start and end of a find, as minutes and seconds."""
     return f"{clock(result.start)} to {clock(result.end)}"
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "check": "List recordings that are silent, clipped, out of phase, cut or not readable.",
     "tag": "Tag the sounds of the library with any labels, with no training.",
     "rename": "Rename files as the Universal Category System has it.",
+    "collection": "Keep sounds together under names; export them as a folder or a playlist.",
     "metadata": "Write the words of the library's files into a table, and read them from one.",
     "serve": "Search a library in a browser: a page, and an API.",
     "classify": "Label recordings with any words, with no training.",

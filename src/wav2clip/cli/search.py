@@ -49,6 +49,7 @@ def search(
             help="What a phrase is compared with: sound, words (names, metadata), or both.",
         ),
     ] = f.By.both,
+    collect: f.CollectOption = None,
     play: f.PlayOption = False,
     copy_to: f.CopyOption = None,
     whole: f.WholeOption = False,
@@ -100,4 +101,4 @@ def search(
     )
     f.say_why(results, sounds, filters)
     f.show(results, how)
-    taking.use(results, play, copy_to, whole)
+    taking.use(sounds, results, collect, play, copy_to, whole)

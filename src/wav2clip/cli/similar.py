@@ -27,6 +27,7 @@ def similar(
     channels: f.ChannelsOption = None,
     category: f.CategoryOption = None,
     all_regions: f.AllRegionsOption = False,
+    collect: f.CollectOption = None,
     play: f.PlayOption = False,
     copy_to: f.CopyOption = None,
     whole: f.WholeOption = False,
@@ -53,4 +54,4 @@ def similar(
     )
     f.say_why(results, sounds, filters)
     f.show(results, how)
-    taking.use(results, play, copy_to, whole)
+    taking.use(sounds, results, collect, play, copy_to, whole)

@@ -6,32 +6,62 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wav2clip.cli.finds import clock
 
 if TYPE_CHECKING:
-    from wav2clip.library import Result, Results
-
-_EDGE_SECONDS = 0.05
-"""What may be missing at an end of a region that is the whole file."""
+    from wav2clip.library import Item, Library, Result, Results
+    from wav2clip.library.collections import Added
 
 _LONGEST_PLAYED = 60.0
 """Seconds: of a region that lasts for an hour the rest is left to players with a position bar."""
 
 
-def use(results: Results, play: bool, copy_to: Path | None, whole: bool) -> None:
-    """Play or copy what was found."""
+def use(
+    library: Library,
+    results: Results,
+    collect: str | None,
+    play: bool,
+    copy_to: Path | None,
+    whole: bool,
+) -> None:
+    """Keep, copy or play what was found."""
+    if collect is not None:
+        keep(library, collect, results)
     if copy_to is not None:
         copy(results, copy_to, whole=whole)
     if play:
         play_all(results)
 
 
-def copy(results: Iterable[Result], folder: Path, *, whole: bool) -> None:
-    """Copy regions as WAV, or whole files, into a folder, under other names where one is taken."""
+def keep(library: Library, name: str, results: Results) -> None:
+    """Add what was found to a collection."""
+    from wav2clip.cli import console
+
+    added = library.collections.add(name, results)
+    console.err.print(added_line(name, added), markup=False, soft_wrap=True)
+
+
+def added_line(name: str, added: Added) -> str:
+    """What became of what was to be added, for people."""
+    known = len(added.items) - added.new
+    return f"added {added.new} to {name}" + (f", {known} were there already" if known else "")
+
+
+def copy(
+    results: Iterable[Result | Item],
+    folder: Path,
+    *,
+    whole: bool,
+    lacking: Mapping[Path, str] | None = None,
+) -> None:
+    """Copy regions as WAV, or whole files, into a folder, under other names where one is taken.
+
+    ``lacking`` is what cannot be copied anyway, and is listed with what failed.
+    """
     from wav2clip.audio.excerpt import excerpt_name
     from wav2clip.cli import console
     from wav2clip.errors import InputError, Wav2ClipError
@@ -40,15 +70,16 @@ def copy(results: Iterable[Result], folder: Path, *, whole: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--copy-to {display(folder)}: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise InputError(f"cannot copy to {display(folder)}: {reason}") from error
     files: list[Path] = []
-    parts: list[Result] = []
+    parts: list[Result | Item] = []
     for result in results:
         if whole or _is_whole(result):
             files.append(result.path)
         else:
             parts.append(result)
-    failures: dict[Path, str] = {}
+    failures = dict(lacking or {})
     done = regions = 0
     work: list[tuple[Path, Path, Callable[[Path], object]]] = [
         *((path, Path(path.name), _copying(path)) for path in dict.fromkeys(files)),
@@ -70,15 +101,17 @@ def copy(results: Iterable[Result], folder: Path, *, whole: bool) -> None:
     console.report_failures(failures, done)
 
 
-def _is_whole(result: Result) -> bool:
-    return result.start <= _EDGE_SECONDS and result.end >= result.duration - _EDGE_SECONDS
+def _is_whole(result: Result | Item) -> bool:
+    from wav2clip.library.collections import EDGE_SECONDS
+
+    return result.start <= EDGE_SECONDS and result.end >= result.duration - EDGE_SECONDS
 
 
 def _copying(path: Path) -> Callable[[Path], object]:
     return lambda target: shutil.copy2(path, target)
 
 
-def _cutting(result: Result) -> Callable[[Path], object]:
+def _cutting(result: Result | Item) -> Callable[[Path], object]:
     from wav2clip.audio.excerpt import write_excerpt
     from wav2clip.audio.io import stream_audio
 

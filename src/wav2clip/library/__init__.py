@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from wav2clip.library.collections import Item, Part
 from wav2clip.library.filters import Filters
 from wav2clip.library.library import Library, default_library
 from wav2clip.library.query import Query
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Filters",
     "IndexReport",
+    "Item",
     "Library",
+    "Part",
     "Query",
     "Result",
     "Results",

@@ -20,6 +20,7 @@ from wav2clip.embedding.engines import split_fingerprint
 from wav2clip.errors import InputError, LibraryError, RegistryError
 from wav2clip.files import modified_ns
 from wav2clip.library import tags
+from wav2clip.library.collections import Collections
 from wav2clip.library.copy import Copy, write_copy
 from wav2clip.library.directory import Directory
 from wav2clip.library.duplicates import THRESHOLD, Duplicates, find
@@ -62,6 +63,10 @@ class Library:
     """A table of sounds on disk, or on object storage, and the model that made its vectors.
 
     Threads may share it: searches that they make at once read the vectors once.
+
+    Attributes:
+        store: its tables.
+        collections: what was kept of it under names; see :mod:`.collections`.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Library:
         options: Mapping[str, str] | None = None,
     ) -> None:
         self.store = store
+        self.collections = Collections(store)
         self._source = model
         self._loader = loader
         self._options = options
@@ -201,7 +207,8 @@ class Library:
         Args:
             folders: one or several.
             prune: drop files that are gone from these folders.
-            rebuild: forget everything first: for another model or other segments.
+            rebuild: forget everything first but the collections: for another model or other
+                segments.
             wait: if another process is writing, wait for it instead of raising.
             workers: threads that embed, and processes that decode; by default one per core.
             segment_seconds: length of a segment; 10 for a new library, fixed from then on.

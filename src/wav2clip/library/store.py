@@ -1,7 +1,8 @@
-"""Where a library lives: two LanceDB tables, one of segments, one of files that failed.
+"""Where a library lives: LanceDB tables of segments, of files that failed, and of collections.
 
 Every change of a file's rows is one commit, so a reader, or a run after ``kill -9``, finds all the
 rows of a file or none. The settings that all rows share are metadata of the segments' table.
+Collections are the user's own work: nothing that is done to the index touches their table.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ EXACT_ROWS = 200_000
 """Libraries of up to so many segments are searched exactly, in memory (2 KB a row); larger ones
 through an index. See docs/results/library.md for both sides of the border."""
 
-SEGMENTS, FAILURES = "segments", "failures"
+SEGMENTS, FAILURES, COLLECTIONS = "segments", "failures", "collections"
 _METADATA = b"wav2clip.library"
 _KEEP_VERSIONS = timedelta(minutes=10)
 # A reader that opened the table before a run ended may go on for this long.
@@ -53,6 +54,21 @@ _FAILURE_SCHEMA = pa.schema(
         ("ctime_ns", pa.int64()),
         ("reason", pa.string()),
         ("imported", pa.string()),  # JSON of words that a user gave it, for when it is mended
+    ]
+)
+
+ITEM_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),  # drawn at random
+        ("collection", pa.string()),
+        ("added", pa.int64()),  # nanoseconds since 1970; grows within a collection
+        ("note", pa.string()),
+        ("path_bytes", pa.binary()),  # of the file when it was added, with the next three
+        ("hash", pa.string()),
+        ("sound", pa.string()),
+        ("duration", pa.float64()),
+        ("start", pa.float64()),
+        ("end", pa.float64()),  # None: all of the file
     ]
 )
 
@@ -264,33 +280,42 @@ class Store:
 
     def _open(self, name: str) -> Any:
         if name not in self._tables:
-            if not self.remote and not Path(self.uri, f"{name}.lance").is_dir():
+            table = self._latest(name)
+            if table is None:
                 return None
-            try:
-                self._tables[name] = self._connect().open_table(name)
-            except (OSError, RuntimeError, ValueError) as error:
-                if "not found" in str(error).lower():
-                    return None
-                raise LibraryError(f"cannot open {self.name}: {first_line(error)}") from error
+            self._tables[name] = table
         return self._tables[name]
+
+    def _latest(self, name: str) -> Any:
+        """A table as it is now; None where there is none."""
+        if not self.remote and not Path(self.uri, f"{name}.lance").is_dir():
+            return None
+        try:
+            return self._connect().open_table(name)
+        except (OSError, RuntimeError, ValueError) as error:
+            if "not found" in str(error).lower():
+                return None
+            raise LibraryError(f"cannot open {self.name}: {first_line(error)}") from error
 
     # One writer at a time -------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def lock(self, wait: bool = False) -> Iterator[None]:
+    def lock(self, wait: bool = False, of: str = SEGMENTS) -> Iterator[None]:
         """Be the only process of this machine that writes to the library.
 
         The lock of a process that died is free at once. For a library behind an address it lies in
-        the user's cache, and does not reach other machines.
+        the user's cache, and does not reach other machines. That ``of`` the collections is another
+        one than that of everything else: what is found can be kept while an index is at work.
 
         Raises:
             LibraryError: another process has it and ``wait`` is False, or the folder cannot be
                 written.
         """
+        name = ".lock" if of == SEGMENTS else f".{of}.lock"
         if self.remote:
-            path = cache_folder() / "locks" / f"{file_id(self.uri)}.lock"
+            path = cache_folder() / "locks" / f"{file_id(self.uri)}{name}"
         else:
-            path = Path(self.uri, ".lock")
+            path = Path(self.uri, name)
         held = FileLock(path, timeout=-1 if wait else 0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -476,6 +501,31 @@ class Store:
             with self.writing():
                 self._open(FAILURES).delete(is_one_of("file", files))
 
+    def items(self) -> pa.Table:
+        """What is in the collections, in the order in which it was added."""
+        table = self._latest(COLLECTIONS)
+        rows = ITEM_SCHEMA.empty_table() if table is None else table.to_arrow()
+        return rows.sort_by("added")
+
+    def put_items(self, rows: pa.Table) -> None:
+        """In one commit: add items, or put them in the place of those that have their ids. The
+        caller holds the lock of the collections, here and below."""
+        with self.writing():
+            table = self._latest(COLLECTIONS)
+            if table is None:  # never in the place of one that only seems not to be there
+                self._connect().create_table(COLLECTIONS, rows, schema=ITEM_SCHEMA, mode="create")
+            else:
+                merge = table.merge_insert("id").when_matched_update_all()
+                merge.when_not_matched_insert_all().execute(rows)
+                _join_parts(table)
+
+    def drop_items(self, ids: Collection[str]) -> None:
+        """In one commit: drop items."""
+        with self.writing():
+            table = self._latest(COLLECTIONS)
+            table.delete(is_one_of("id", ids))
+            _join_parts(table)
+
     def tidy(self) -> None:
         """Join small parts if many commits left many, and bring the indexes up to date.
 
@@ -512,6 +562,12 @@ class Store:
         configs = {"vector": IvfSq(distance_type="l2"), "file": BTree()}
         for column in sorted(self._missing_indexes()):
             self.segments.create_index(column, config=configs[column])
+
+
+def _join_parts(table: Any) -> None:
+    """Join the small parts that many changes leave, every now and then."""
+    if int(table.version) % _PARTS == 0:
+        table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
 
 def first_line(error: Exception) -> str:

@@ -9,7 +9,15 @@ from fastapi import FastAPI
 
 from wav2clip import __version__
 from wav2clip.library import Library
-from wav2clip.web import page, problems, routes_files, routes_jobs, routes_search, routes_uploads
+from wav2clip.web import (
+    page,
+    problems,
+    routes_collections,
+    routes_files,
+    routes_jobs,
+    routes_search,
+    routes_uploads,
+)
 from wav2clip.web.security import Guard
 from wav2clip.web.service import Service
 from wav2clip.web.settings import Settings
@@ -45,7 +53,8 @@ def create_app(library: Library, settings: Settings | None = None) -> FastAPI:
     )
     app.state.service = service
     problems.install(app)
-    for part in (page, routes_search, routes_files, routes_uploads, routes_jobs):
+    routes = (routes_search, routes_files, routes_uploads, routes_collections, routes_jobs)
+    for part in (page, *routes):
         app.include_router(part.router)
     page.mount_files(app)
     app.add_middleware(Guard, settings=service.settings)

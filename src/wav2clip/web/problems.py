@@ -16,18 +16,20 @@ from wav2clip.errors import (
     InputError,
     LibraryError,
     MissingExtraError,
+    UnknownNameError,
     Wav2ClipError,
 )
 from wav2clip.web.schemas import Detail, Problem
 
 STATUS: Mapping[type[Wav2ClipError], int] = {
+    UnknownNameError: 404,
     InputError: 422,
     AudioError: 415,
     ImageError: 415,
     LibraryError: 409,
     MissingExtraError: 503,
 }
-"""Statuses of the package's errors; any other is the server's own fault."""
+"""Statuses of the package's errors, special ones first; any other is the server's own fault."""
 
 
 class Refusal(HTTPException):

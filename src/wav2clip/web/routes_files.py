@@ -39,13 +39,13 @@ def list_files(
     started = time.perf_counter()
     listing = service.catalogue.listing()
     found = places(listing, filters, sort, order)
-    some = [_info(listing, listing.at(place)) for place in found[offset : offset + limit].tolist()]
+    chosen = found[offset : offset + limit].tolist()
     return FileList(
         seconds_taken=round(time.perf_counter() - started, 4),
         total=len(found),
         offset=offset,
         warnings=[] if len(found) else why_nothing(listing, filters),
-        files=some,
+        files=[info_of(listing, listing.at(place)) for place in chosen],
     )
 
 
@@ -53,10 +53,11 @@ def list_files(
 def file_info(service: Held, id: FileId) -> FileInfo:
     """What the library knows of a recording."""
     listing = service.catalogue.listing()
-    return _info(listing, listing.file(id))
+    return info_of(listing, listing.file(id))
 
 
-def _info(listing: Listing, file: File) -> FileInfo:
+def info_of(listing: Listing, file: File) -> FileInfo:
+    """A recording as clients see it."""
     modified = datetime.fromtimestamp(file.mtime_ns / 1e9, UTC)
     return FileInfo(
         id=file.id,

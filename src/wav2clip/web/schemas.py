@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Opaque; of this server's run.")]
 Label = Annotated[str, Field(min_length=1, max_length=200)]
 Share = Annotated[float, Field(ge=0, le=1)]
+CollectionName = Annotated[
+    str, Field(min_length=1, max_length=1_000, description="1 to 100 characters on one line.")
+]
 
 
 class Given(BaseModel):
@@ -147,6 +150,84 @@ class Found(BaseModel):
     )
     likely: bool = Field(description="Whether one of the hits at least may be what was asked for.")
     hits: list[Hit] = Field(description="Best first.")
+
+
+class CollectionSummary(BaseModel):
+    """A collection."""
+
+    name: str
+    items: int
+    missing: int = Field(description="How many of these are missing.")
+
+
+class CollectionList(BaseModel):
+    """The collections of the library."""
+
+    collections: list[CollectionSummary] = Field(description="By name.")
+
+
+class CollectedItem(BaseModel):
+    """A recording of a collection, or a part of one."""
+
+    item: Id = Field(description="Of the item; unlike others it stays the same.")
+    name: str
+    path: str = Field(description="Where the file is, or where it was.")
+    start: float
+    end: float
+    whole: bool = Field(description="Whether all of the recording is meant.")
+    duration: float
+    added: str = Field(description="ISO 8601, UTC.")
+    note: str
+    missing: bool = Field(description="Whether the library has it no more, or the file is gone.")
+    sound: FileInfo | None = Field(description="The recording; none where it is missing.")
+    excerpt: str | None = Field(description="URL of the part as a WAV file, as an attachment.")
+    excerpt_name: str | None = Field(description="What to call it.")
+
+
+class Collected(BaseModel):
+    """A part of a collection."""
+
+    name: str
+    total: int = Field(description="Items of the collection.")
+    offset: int = Field(description="Of the first of `items` among them.")
+    items: list[CollectedItem] = Field(description="In the order in which they were added.")
+
+
+class PartOfFile(Given):
+    """A recording of the library, or a part of it."""
+
+    id: Id
+    start: float = Field(0, ge=0, le=1e7)
+    end: float | None = Field(None, gt=0, le=1e7, description="The end of the recording if absent.")
+
+
+class CollectRequest(Given):
+    """What is to be added to a collection, which is made if there is none of that name."""
+
+    name: CollectionName
+    parts: list[PartOfFile] = Field(min_length=1, max_length=200)
+    note: str | None = Field(None, max_length=1_000, description="Of all of them.")
+
+
+class CollectAnswer(BaseModel):
+    """What became of it."""
+
+    new: int = Field(description="Items that were not there before.")
+    items: list[CollectedItem] = Field(description="Those that were meant, in their order.")
+    failures: list[str] = Field(description="Why some could not be added.")
+
+
+class RenameRequest(Given):
+    """Another name for a collection."""
+
+    name: CollectionName
+    new: CollectionName
+
+
+class Removed(BaseModel):
+    """What was taken away."""
+
+    items: int
 
 
 class LabelShare(BaseModel):

@@ -20,7 +20,7 @@ class Limits:
         uploads_minutes: how long they are kept.
         requests_per_second: of one client, in the long run.
         requests_at_once: of one client, before that rate counts.
-        works_per_minute: uploads and jobs that one client may start, in the long run.
+        works_per_minute: uploads, jobs and changes (POST) of one client, in the long run.
         works_at_once: the same, before that rate counts.
         receiving: uploads that arrive at the same time.
         heavy: sounds that are decoded or embedded at the same time.

@@ -2,8 +2,11 @@
 
 import { patiently, request } from "./api.js";
 import { asSound, showHeadings } from "./browse.js";
+import { connectCollect } from "./collect.js";
+import { connectCollections, hideCollections, showAgain, showCollections, showMore } from "./collections.js";
 import { amount, announce, byId, element, icon, settings } from "./dom.js";
 import { connectFacets, forgetFacets, showFacets } from "./facets.js";
+import { loadFavourites } from "./favourites.js";
 import { connectFilters, fillFilters, showFilters } from "./filters.js";
 import { connectGenerate, openGenerate } from "./generate.js";
 import { connectHeard, showHeard } from "./heard.js";
@@ -14,7 +17,7 @@ import { connectBar, player } from "./player.js";
 import { record } from "./recorder.js";
 import { connectResults, select, showResults, sounds } from "./results.js";
 import {
-  browses, filesQuery, filtered, go, href, nothing as nowhere, onState, partOf, read, searchQuery, searches, unfiltered,
+  browses, filesQuery, filtered, go, href, nothing as nowhere, onState, partOf, read, searchQuery, searches, toView, unfiltered,
 } from "./state.js";
 import { showSources } from "./sources.js";
 import { connectSources, upload, uploadOf } from "./uploads.js";
@@ -44,6 +47,8 @@ async function start() {
   connectSources(search);
   connectLibrary(refreshLibrary);
   connectGenerate();
+  connectCollections();
+  connectCollect(showAgain);
   connectPhrase();
   player.addEventListener("failed", (event) => notice("play", event.detail));
   player.addEventListener("change", () => player.playing && clear("play"));
@@ -83,7 +88,16 @@ async function refreshLibrary() {
   forgetFacets();
   found = null;
   files = null;
-  render(read(), {});
+  render(read(), { typed: true });
+  if (library.files) await refreshStars();
+}
+
+async function refreshStars() {
+  try {
+    await loadFavourites();
+  } catch (error) {
+    notice("collect", error, { retry: refreshStars });
+  }
 }
 
 /** Whether a find is marked as right (true) or wrong (false); null for neither. */
@@ -114,20 +128,20 @@ function connectOnce({ results, heard }) {
   connectHeard(heard);
 }
 
-function render(state, { live = false, again = false }) {
+/** `typed`: what stands in the search box may be newer than the state. */
+function render(state, { live = false, again = false, typed = live }) {
   const empty = library?.files === 0;
   const view = empty ? "library" : state.view;
   for (const link of document.querySelectorAll("[data-view]")) {
-    const query = link.dataset.view === "browse" ? nowhere : {};
-    link.setAttribute("href", href({ ...state, ...query, view: link.dataset.view }));
+    link.setAttribute("href", href({ ...state, ...toView(link.dataset.view) }));
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.body.dataset.view = view;
-  if (document.activeElement !== phrase || !live) phrase.value = state.q;
+  if (document.activeElement !== phrase || !typed) phrase.value = state.q;
   showFilters(state);
   showSources(state);
-  showHeard(state.upload && view !== "library" ? uploadOf(state.upload) : null);
+  showHeard(state.upload && !["library", "collections"].includes(view) ? uploadOf(state.upload) : null);
   byId("library").hidden = view !== "library";
   byId("stage").hidden = view === "library";
   byId("map-view").hidden = view !== "map";
@@ -136,7 +150,22 @@ function render(state, { live = false, again = false }) {
   showFacets(state, { hidden: !browses(state) && !(view === "list" && searches(state)) });
   if (view === "map") openMap();
   document.title = title(state, view);
+  if (view === "collections") {
+    quiet();
+    showCollections(state);
+    return;
+  }
+  hideCollections();
   if (view !== "library") find(state, { live, again });
+}
+
+/** Nothing is searched for. */
+function quiet() {
+  searching?.abort();
+  busy(false);
+  clear("search");
+  clear("words");
+  light([]);
 }
 
 function title(state, view) {
@@ -146,13 +175,9 @@ function title(state, view) {
 
 /** Ask for what the state searches, unless it is shown already. */
 async function find(state, { live, again }) {
-  searching?.abort();
-  busy(false);
   if (!searches(state)) {
+    quiet();
     found = null;
-    clear("search");
-    clear("words");
-    light([]);
     if (browses(state)) {
       await list(state, { again });
       return;
@@ -161,6 +186,8 @@ async function find(state, { live, again }) {
     showResults([]);
     return;
   }
+  searching?.abort();
+  busy(false);
   const key = new URLSearchParams(searchQuery(state, 0)).toString();
   if (key !== found?.key) shown = PAGE;
   const limit = state.view === "map" || shown > PAGE ? MOST : PAGE;
@@ -288,6 +315,7 @@ async function search(file, labels = "") {
 }
 
 function connectPhrase() {
+  phrase.value = read().q;
   byId("search").addEventListener("submit", (event) => {
     event.preventDefault();
     clearTimeout(typing);
@@ -314,6 +342,11 @@ function connectPhrase() {
     }
   });
   byId("more").addEventListener("click", () => {
+    if (read().view === "collections") {
+      const next = sounds().length;
+      showMore().then(() => select(next, { listen: false }));
+      return;
+    }
     if (browses(read())) {
       const next = files.sounds.length;
       list(read(), { more: true }).then(() => select(next, { listen: false }));
@@ -336,7 +369,7 @@ function connectKeys() {
     event.preventDefault();
     const { view, go: home } = link.dataset;
     if (home) go({ ...nowhere, view: "list", ...unfiltered });
-    else go(view === "browse" ? { ...nowhere, view } : { view });
+    else go(toView(view));
   });
   document.addEventListener("keydown", (event) => {
     const busyElsewhere = event.target.closest("input, textarea, select, button, a, [role=slider], dialog, canvas");

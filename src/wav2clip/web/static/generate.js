@@ -1,9 +1,9 @@
 // A picture of a sound, growing while one watches. It goes on when the dialog is closed.
 
 import { request } from "./api.js";
-import { byId, element, icon } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { jobBlock } from "./jobs.js";
-import { clear, notice } from "./notices.js";
+import { clear, notice, problem } from "./notices.js";
 
 const dialog = byId("generate");
 const form = byId("generate-form");
@@ -30,9 +30,6 @@ export function openGenerate(name, given) {
   byId("generate-name").textContent = name;
   dialog.showModal();
 }
-
-const problem = (error) => element("p", { class: "notice", role: "alert" }, icon("warning"),
-  element("span", {}, [error.what ?? error.message, error.action].filter(Boolean).join(". ")));
 
 async function watch(job, name) {
   const picture = element("img", { alt: "", width: 256, height: 256, hidden: true });

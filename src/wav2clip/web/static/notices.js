@@ -42,6 +42,10 @@ function countDown(block, button, seconds, again) {
   }, 1000);
 }
 
+/** What went wrong inside of a dialog, which stands before the page. */
+export const problem = (error) => element("p", { class: "notice", role: "alert" }, icon("warning"),
+  element("span", {}, [error.what ?? error.message, error.action].filter(Boolean).join(". ")));
+
 export function clear(kind) {
   for (const block of document.querySelectorAll(`.notice[data-kind="${kind}"]`)) block.remove();
 }

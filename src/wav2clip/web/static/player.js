@@ -1,7 +1,9 @@
 // One player for the page: the sound itself, and the bar at the bottom with position, loop and volume.
 
 import { request } from "./api.js";
+import { openCollect } from "./collect.js";
 import { announce, byId, clock, relabel, settings } from "./dom.js";
+import { onFavourites, showStar, toggleFavourite } from "./favourites.js";
 import { Waveform } from "./waveform.js";
 
 /**
@@ -50,6 +52,10 @@ class Player extends EventTarget {
 
   /** Play from `at` seconds, by default from the best moment. */
   play(sound, at = sound.peak ?? sound.start) {
+    if (sound.missing) {
+      announce(`${sound.name} is missing`);
+      return;
+    }
     this.sound = sound;
     this.#begin = at;
     const address = new URL(sound.audio, document.baseURI).href;
@@ -157,6 +163,7 @@ export function connectBar() {
   });
   connectPosition(position);
   connectSwitches();
+  connectKeeping();
 }
 
 function connectPosition(position) {
@@ -177,6 +184,20 @@ function connectPosition(position) {
   position.addEventListener("pointermove", (event) => {
     if (position.hasPointerCapture(event.pointerId)) drag(event);
   });
+}
+
+/** The star of what is loaded, and the way into a collection; a sound that was dropped has none. */
+function connectKeeping() {
+  const star = byId("player-star");
+  const into = byId("player-collect");
+  const show = () => {
+    for (const button of [star, into]) button.hidden = !player.sound?.download;
+    if (player.sound) showStar(star, player.sound);
+  };
+  player.addEventListener("change", show);
+  onFavourites(show);
+  star.addEventListener("click", () => toggleFavourite(player.sound));
+  into.addEventListener("click", () => openCollect(player.sound));
 }
 
 function connectSwitches() {

@@ -1,7 +1,9 @@
 // The list of finds or files: one row each, moved through with the arrow keys, heard with Space.
 
 import { facts } from "./browse.js";
+import { openCollect } from "./collect.js";
 import { announce, byId, clock, element, icon, iconButton, relabel, settings } from "./dom.js";
+import { isWhole, onFavourites, showStar, starButton, toggleFavourite } from "./favourites.js";
 import { player } from "./player.js";
 import { Waveform } from "./waveform.js";
 
@@ -22,6 +24,9 @@ export function connectResults(given) {
   actions = given;
   for (const each of [lists.finds, byId("files")]) each.addEventListener("keydown", onKey);
   player.addEventListener("change", mark);
+  onFavourites(() => {
+    for (const { sound, star } of rows) if (star) showStar(star, sound);
+  });
   player.addEventListener("time", () => {
     for (const row of rows) if (row.playing) row.wave.time = player.time;
   });
@@ -43,7 +48,7 @@ export function showResults(hits, { listed = false } = {}) {
   const known = new Map(rows.map((row) => [keyOf(row.sound), row]));
   rows = hits.map((hit) => {
     const old = known.get(keyOf(hit));
-    return old && old.sound.score === hit.score && old.sound.listed === hit.listed ? old : makeRow(hit);
+    return old && SHOWN.every((name) => old.sound[name] === hit[name]) ? old : makeRow(hit);
   });
   list.replaceChildren(...rows.map((row) => row.item));
   current = rows.length ? 0 : -1;
@@ -54,26 +59,25 @@ export function showResults(hits, { listed = false } = {}) {
   mark();
 }
 
-const keyOf = (sound) => `${sound.id} ${sound.start}`;
+const SHOWN = ["score", "listed", "path", "missing", "note"]; // what a row shows, and another answer may have otherwise
+const keyOf = (sound) => sound.item ?? `${sound.id} ${sound.start}`;
 const percent = (share) => `${Math.round(share * 100)} %`;
-
-/** Whether a find is all of its recording. */
-const isWhole = (sound) => sound.start < 0.05 && sound.end > sound.duration - 0.05;
 
 function makeRow(sound) {
   const wave = element("canvas", { class: "wave", "aria-hidden": "true" });
   const play = element("button", { type: "button", class: "play" });
   const described = `about-${keyOf(sound).replace(" ", "-")}`;
   play.setAttribute("aria-describedby", described);
-  const row = { sound, play, playing: false, wave: null };
-  const cells = sound.listed ? fileCells(sound, described) : findCells(sound, described);
+  const row = { sound, play, playing: false, wave: null, star: sound.missing ? null : starButton(sound) };
+  const cellsOf = sound.listed ? fileCells : sound.item ? keptCells : findCells;
   const parts = sound.listed
     ? { class: "sound listed", role: "row" }
-    : { class: "sound" };
+    : { class: sound.missing ? "sound gone" : "sound" };
   row.item = element(sound.listed ? "div" : "li", parts,
-    cell(sound, "play", play), cell(sound, "wave", wave), ...cells, cell(sound, "actions", actionsOf(sound)));
+    cell(sound, "play", play), cell(sound, "wave", wave), ...cellsOf(sound, described), cell(sound, "actions", actionsOf(row)));
   row.wave = new Waveform(wave);
-  row.wave.sound = sound;
+  if (sound.missing) play.setAttribute("aria-disabled", "true");
+  else row.wave.sound = sound;
   listen(row, wave);
   return row;
 }
@@ -98,8 +102,22 @@ function fileCells(sound, described) {
   ];
 }
 
+const regionOf = (sound) => (isWhole(sound) ? "All of it" : `${clock(sound.start)} to ${clock(sound.end)}`);
+
+/** What is kept in a collection tells which part it is, and what was noted. */
+function keptCells(sound, described) {
+  const region = sound.missing ? "Missing" : regionOf(sound);
+  const about = [sound.missing ? "Missing: the file is gone, or not in the library" : region, sound.note, ...sound.tags];
+  return [
+    element("div", { class: "what" }, nameOf(sound), pathOf(sound)),
+    cell(sound, "tags", tagList([], sound.tags), sound.note ? element("p", { class: "note", title: sound.note }, element("bdi", {}, sound.note)) : null),
+    cell(sound, "score", element("span", { class: "region" }, region)),
+    cell(sound, "length", lengthOf(sound), element("span", { id: described, class: "hidden" }, about.filter(Boolean).join(", "))),
+  ];
+}
+
 function findCells(sound, described) {
-  const region = isWhole(sound) ? "All of it" : `${clock(sound.start)} to ${clock(sound.end)} of ${clock(sound.duration)}`;
+  const region = isWhole(sound) ? regionOf(sound) : `${regionOf(sound)} of ${clock(sound.duration)}`;
   const named = sound.words.length ? `, and in its name: ${sound.words.join(", ")}` : "";
   const score = element("div", { class: "score", title: `How surely it is heard; cosine ${sound.similarity.toFixed(3)}, score ${sound.score.toFixed(3)}${named}` },
     element("span", { class: "bar", "aria-hidden": "true" }, element("span")),
@@ -128,17 +146,25 @@ function tagList(words, tags) {
     ...tags.map((tag) => element("li", {}, tag)));
 }
 
-function actionsOf(sound) {
+function actionsOf({ sound, star }) {
+  const copy = iconButton("copy", `Copy the path of ${sound.name}`, () => copyPath(sound), { title: "Copy path", "data-act": "copy" });
+  const out = sound.item
+    ? iconButton("minus", `Take ${sound.name} out of the collection`, sound.takeOut, { title: "Take it out of the collection (Delete)", "data-act": "out" })
+    : null;
+  if (sound.missing) return element("div", { class: "actions" }, copy, out);
   return element("div", { class: "actions" },
-    markButton(sound, true), markButton(sound, false),
+    star,
+    iconButton("collect", `Add ${sound.name} to a collection`, () => openCollect(sound), { title: "Add to a collection (A)", "data-act": "collect" }),
+    ...(sound.item ? [] : [markButton(sound, true), markButton(sound, false)]),
     iconButton("like", `More like ${sound.name}`, () => actions.like(sound), { title: "More like this", "data-act": "like" }),
-    iconButton("copy", `Copy the path of ${sound.name}`, () => copyPath(sound), { title: "Copy path", "data-act": "copy" }),
+    copy,
     isWhole(sound) ? null
       : link("cut", sound.excerpt, `Download this part of ${sound.name}`, "Download this part", "part"),
     link("download", sound.download, `Download ${sound.name}`, "Download the file", "download"),
     actions.generate
       ? iconButton("picture", `Make a picture of ${sound.name}`, () => actions.generate(sound), { title: "Make a picture", "data-act": "generate" })
-      : null);
+      : null,
+    out);
 }
 
 /** Says that a find is right, or wrong; pressed again, it takes that back. */
@@ -163,7 +189,7 @@ function listen(row, wave) {
   });
   row.item.addEventListener("focusin", () => focusRow(rows.indexOf(row), { move: false }));
   // Chromium hands the file itself to whatever it is dropped on: a folder, an editor, a sampler.
-  row.item.draggable = true;
+  row.item.draggable = !row.sound.missing;
   row.item.addEventListener("dragstart", (event) => {
     const whole = isWhole(row.sound);
     const address = new URL(whole ? row.sound.download : row.sound.excerpt, document.baseURI).href;
@@ -205,6 +231,8 @@ const LETTERS = {
   l: (sound) => actions.like(sound),
   c: copyPath,
   d: (_, row) => row.item.querySelector("a[download]").click(),
+  a: openCollect,
+  f: toggleFavourite,
   g: (sound) => actions.mark(sound, true),
   b: (sound) => actions.mark(sound, false),
 };
@@ -220,12 +248,14 @@ function onKey(event) {
   if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
   const moves = { ArrowDown: current + 1, ArrowUp: current - 1, Home: 0, End: rows.length - 1 };
   const onPlay = event.target === row.play;
-  const letter = settings.get("letters", true) ? LETTERS[event.key.toLowerCase()] : undefined;
+  const key = event.key.toLowerCase();
+  const letter = settings.get("letters", true) && (!row.sound.missing || key === "c") ? LETTERS[key] : undefined;
   if (event.key in moves) select(moves[event.key]);
   else if (event.key === "ArrowLeft") player.seek(player.time - 1);
   else if (event.key === "ArrowRight") player.seek(player.time + 1);
   else if (event.key === " " && onPlay) hear(row.sound);
   else if (event.key === "Enter" && onPlay) player.play(row.sound);
+  else if (event.key === "Delete" && row.sound.item) row.sound.takeOut();
   else if (letter) letter(row.sound, row);
   else return;
   event.preventDefault();
@@ -246,7 +276,8 @@ function mark() {
     else row.item.removeAttribute("aria-current");
     row.wave.time = row.playing ? player.time : null;
     const on = row.playing && player.playing;
-    relabel(row.play, on ? "pause" : "play", `${on ? "Pause" : "Play"} ${row.sound.name}`);
+    const words = row.sound.missing ? "Missing:" : on ? "Pause" : "Play";
+    relabel(row.play, on ? "pause" : "play", `${words} ${row.sound.name}`);
   }
 }
 

@@ -6,7 +6,8 @@ export const FACETS = ["folder", "category", "format", "length", "rate", "channe
 const LIMITS = ["min_duration", "max_duration"];
 const TEXTS = ["q", "upload", ...LIMITS];
 const LISTS = ["like", "unlike", "tag", ...FACETS]; // `like` and `unlike`: parts of sounds, `id@start-end`
-const VIEWS = ["list", "browse", "map", "library"];
+const VIEWS = ["list", "browse", "map", "collections", "library"];
+const QUERYLESS = ["browse", "collections"];
 const SORTS = ["name", "path", "length", "rate", "channels", "modified", "size"];
 const NARROWING = [...LIMITS, "tag", ...FACETS];
 
@@ -20,7 +21,8 @@ export function read(search = location.search) {
   for (const name of LISTS) state[name] = [...new Set(given.getAll(name).filter(Boolean))];
   state.all_segments = given.get("all_segments") === "true";
   state.view = VIEWS.includes(given.get("view")) ? given.get("view") : "list";
-  if (state.view === "browse" && searches(state)) state.view = "list";
+  if (QUERYLESS.includes(state.view) && searches(state)) state.view = "list";
+  state.collection = state.view === "collections" ? given.get("collection") ?? "" : "";
   state.sort = SORTS.includes(given.get("sort")) ? given.get("sort") : "name";
   state.order = given.get("order") === "desc" ? "desc" : "asc";
   return state;
@@ -35,6 +37,7 @@ function pairs(state, names = [...TEXTS, ...LISTS, "all_segments"]) {
 export function href(state) {
   const query = new URLSearchParams(pairs(state));
   if (state.view !== "list") query.set("view", state.view);
+  if (state.view === "collections" && state.collection) query.set("collection", state.collection);
   if (browses(state) && state.sort !== "name") query.set("sort", state.sort);
   if (browses(state) && state.order !== "asc") query.set("order", state.order);
   return query.size ? `?${query}` : location.pathname;
@@ -60,6 +63,8 @@ export const browses = (state) => !searches(state)
 export const partOf = ({ id, start, end }) => `${id}@${start}-${end}`;
 /** Search for nothing, or for something else. */
 export const nothing = { q: "", upload: "", like: [], unlike: [] };
+/** Go to a view; some show the library without a query. */
+export const toView = (view) => ({ ...(QUERYLESS.includes(view) ? nothing : {}), view, collection: "" });
 export const filtered = (state) => pairs(state, [...NARROWING, "all_segments"]).length > 0;
 export const unfiltered = {
   ...Object.fromEntries(LIMITS.map((name) => [name, ""])),
