@@ -60,6 +60,9 @@ class Service:
         uploads: what was uploaded of late.
         jobs: what takes a while.
         maps: the map of the library.
+        listings: the gate in front of folders that are listed: a disk that does not answer costs
+            its places alone.
+        unlisted: folders and files that the last runs of indexing could not look at, and why.
     """
 
     def __init__(self, library: Library, settings: Settings) -> None:
@@ -74,6 +77,8 @@ class Service:
         self.uploads = Uploads(library, limits, self.readers)
         self.jobs = Jobs(limits.jobs_waiting)
         self.maps = Maps(self.catalogue)
+        self.listings = Gate(limits.listings, limits.wait_seconds, "folders are listed")
+        self.unlisted: dict[Path, str] = {}
         self._waveforms: LRUCache[tuple[str, int, int], list[float]] = LRUCache(_WAVEFORMS)
         self._spectrograms: LRUCache[tuple[str, int, int, int], bytes] = LRUCache(
             _SPECTROGRAMS, getsizeof=len
@@ -107,6 +112,10 @@ class Service:
         """End what is at work."""
         self.jobs.close()
         self.readers.close()
+
+    def may_index(self, real: Path) -> bool:
+        """Whether a folder, a path without links, may be listed and indexed from here."""
+        return self.settings.any_folder or self.catalogue.inside(real)
 
     def waveform(self, file: File, points: int) -> list[float]:
         """Peaks of a recording, kept for the next who asks."""
