@@ -11,11 +11,13 @@ import { connectLibrary, showLibrary } from "./library.js";
 import { connectMap, forgetMap, light, openMap } from "./map.js";
 import { clear, notice } from "./notices.js";
 import { connectBar, player } from "./player.js";
+import { connectRecall } from "./recall.js";
 import { record } from "./recorder.js";
 import { connectResults, select, showResults, sounds } from "./results.js";
 import {
   browses, filesQuery, filtered, go, href, nothing as nowhere, onState, partOf, read, searchQuery, searches, unfiltered,
 } from "./state.js";
+import { connectSearches } from "./searches.js";
 import { showSources } from "./sources.js";
 import { connectSources, upload, uploadOf } from "./uploads.js";
 import { showSpectrograms, showsSpectrograms } from "./waveform.js";
@@ -45,6 +47,8 @@ async function start() {
   connectLibrary(refreshLibrary);
   connectGenerate();
   connectPhrase();
+  connectRecall();
+  connectSearches();
   player.addEventListener("failed", (event) => notice("play", event.detail));
   player.addEventListener("change", () => player.playing && clear("play"));
   onState(render);
