@@ -207,10 +207,14 @@ class Upload(BaseModel):
 
 
 class Waveform(BaseModel):
-    """The largest absolute sample of each of equally long stretches."""
+    """The largest absolute sample of each of equally long stretches, and how loud it is."""
 
     duration: float
     peaks: list[Share]
+    level: float | None = Field(
+        description="dBFS by RMS, silence and pauses taken away; null where nothing is heard."
+    )
+    peak: float = Field(description="The largest sample; 1 is full scale, floats may go beyond.")
 
 
 class MapData(BaseModel):

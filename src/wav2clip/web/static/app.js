@@ -1,6 +1,7 @@
 // The page: state in the address -> what is asked -> what is shown.
 
 import { patiently, request } from "./api.js";
+import { connectAudition } from "./audition.js";
 import { asSound, showHeadings } from "./browse.js";
 import { amount, announce, byId, element, icon, settings } from "./dom.js";
 import { connectFacets, forgetFacets, showFacets } from "./facets.js";
@@ -39,6 +40,7 @@ async function start() {
   connectTheme();
   connectKeys();
   connectBar();
+  connectAudition();
   connectMap();
   connectFilters();
   connectFacets();
