@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from media import tone, wav_bytes
 from wav2clip.audio import levels
 from wav2clip.audio.io import stream_audio
-from wav2clip.audio.levels import Levels, Meter
+from wav2clip.audio.levels import HeardMeter, Levels, Meter
 
 pytestmark = pytest.mark.everyday
 
@@ -152,3 +152,58 @@ def test_full_scale_of_files(subtype: str) -> None:
         for frames in stream.frames():
             meter.add(frames)
         assert bool(meter.result().runs) == found, stream.track.codec
+
+
+# What is heard ------------------------------------------------------------------------------------
+
+
+def heard(*blocks: np.ndarray, rate: int = 1_000) -> float:
+    meter = HeardMeter(rate)
+    for block in blocks:
+        meter.add(np.asarray(block, np.float32))
+    return meter.level()
+
+
+def slow_heard(wave: np.ndarray, rate: int) -> float:
+    """The definition, stretch after stretch."""
+    size = round(0.4 * rate)
+    powers = [float(np.square(wave[at : at + size], dtype=np.float64).mean(1).mean())
+              for at in range(0, len(wave), size)]  # fmt: skip
+    lengths = [min(size, len(wave) - at) for at in range(0, len(wave), size)]
+
+    def mean(least: float) -> float:
+        kept = [(p, n) for p, n in zip(powers, lengths, strict=True) if p >= least]
+        return sum(p * n for p, n in kept) / sum(n for _, n in kept) if kept else 0.0
+
+    return levels.decibels(math.sqrt(mean(max(1e-7, 0.1 * mean(1e-7)))))
+
+
+@given(
+    arrays.arrays(np.float32, st.tuples(st.integers(1, 90), st.integers(1, 3)), elements=values),
+    st.lists(st.integers(0, 90), max_size=6),
+)
+def test_what_is_heard_against_a_slow_reference(wave: np.ndarray, cuts: list[int]) -> None:
+    wave = wave * np.float32(0.5) ** np.arange(len(wave), dtype=np.float32)[::-1, None]
+    assert heard(*in_blocks(wave, cuts), rate=20) == pytest.approx(slow_heard(wave, 20), abs=1e-6)
+
+
+def test_pauses_do_not_make_a_sound_quieter() -> None:
+    wave = tone(2.0, rate=1_000, hz=50)
+    alone = heard(wave)
+    assert alone == pytest.approx(-6.02 - 3.01, abs=0.02)
+    assert heard(np.zeros(4_000), wave, 1e-3 * wave) == pytest.approx(alone, abs=0.02)
+    assert heard(np.stack([wave, wave], 1)) == pytest.approx(alone, abs=1e-6)
+    assert heard(np.stack([wave, 0 * wave], 1)) == pytest.approx(alone - 3.01, abs=0.01)
+    assert heard(wave[:100]) == pytest.approx(alone, abs=0.02)  # shorter than a stretch
+
+
+@pytest.mark.parametrize("wave", [np.zeros(3_000), np.zeros(0), np.full(3_000, np.nan), np.ones(0)])
+def test_nothing_is_heard(wave: np.ndarray) -> None:
+    assert heard(wave) == -math.inf
+    assert heard() == -math.inf
+
+
+def test_the_largest_sample_is_told_beyond_full_scale() -> None:
+    meter = HeardMeter(1_000)
+    meter.add(np.array([[0.1, -1.5], [math.nan, math.inf]], np.float32))
+    assert meter.peak == 1.5

@@ -218,6 +218,30 @@ def test_the_command(library: Library, tmp_path: Path) -> None:
     assert [hit["score"] for hit in found] == pytest.approx([r.score for r in same], abs=1e-4)
 
 
+def test_the_command_without_a_library(tmp_path: Path) -> None:
+    """The page lets a folder be chosen, and only whoever was told the token can."""
+    program = [sys.executable, "-m", "wav2clip", "serve", "--library", str(tmp_path / "none")]
+    environment = {**os.environ, "WAV2CLIP_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    environment.pop("WAV2CLIP_TOKEN", None)
+    with subprocess.Popen(
+        [*program, "--port", "0"], stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
+    ) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert "holds no sound yet: choose a folder at http://127.0.0.1:" in line, line
+        base, _, token = line.split(" at ")[1].strip().partition("/?token=")
+        assert len(token) == 32
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{base}/api/folders", timeout=HANGS)
+        request = urllib.request.Request(
+            f"{base}/api/folders?path=/", headers={"Authorization": f"Bearer {token}"}
+        )
+        with urllib.request.urlopen(request, timeout=HANGS) as answer:
+            assert json.load(answer)["folder"]["path"] == "/"
+        server.send_signal(signal.SIGINT)
+        assert server.wait(HANGS) == 130
+
+
 def test_a_port_that_is_taken_a_short_token_and_no_library(
     library: Library, tmp_path: Path
 ) -> None:
@@ -231,7 +255,9 @@ def test_a_port_that_is_taken_a_short_token_and_no_library(
     with pytest.raises(InputError, match="is not a folder"):
         command(library.store.uri, folder=[tmp_path / "none"])
     with pytest.raises(LibraryError, match="make one with `wav2clip index FOLDER`"):
-        command(str(tmp_path / "none"))
+        command(str(tmp_path / "none"), host="0.0.0.0")
+    with pytest.raises(LibraryError, match="make one with `wav2clip index FOLDER`"):
+        command(str(tmp_path / "none"), allow_host=["sounds.example"])
 
 
 # Fuzzing ------------------------------------------------------------------------------------------

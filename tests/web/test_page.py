@@ -27,7 +27,7 @@ def test_a_phrase_finds_what_the_library_finds_and_the_address_tells_it(
 ) -> None:
     page.goto("/")
     expect(page.get_by_role("heading", name="7 sounds")).to_be_visible()
-    box = page.get_by_role("searchbox", name="Search for a sound in words")
+    box = page.get_by_role("combobox", name="Search for a sound in words")
     box.fill("a dog + 0.5*rain")
     box.press("Enter")
     expect(page.locator("#results > li")).to_have_count(7)

@@ -198,7 +198,7 @@ def test_a_folder_is_indexed_while_one_watches(
         expect(page.get_by_label("Folder", exact=True).last).to_have_value(str(folder))
         page.get_by_role("button", name="Index").click()
         expect(page.locator(".job[data-state=done]")).to_contain_text("added")
-        expect(page.locator("#figures")).to_contain_text("Could not be read")
+        expect(page.locator("#failure-list")).to_contain_text("broken.wav")
         page.locator("#phrase").fill("rain")
         page.keyboard.press("Enter")
         expect(page.locator("#results > li")).to_have_count(len(list(folder.glob("*.ogg"))))

@@ -182,6 +182,9 @@ def test_waveforms(client: TestClient, dog: dict[str, Any], aiff: dict[str, Any]
         reference = np.maximum.reduceat(np.abs(samples).max(1), edges).clip(0, 1)
         assert told["duration"] == hit["duration"]
         np.testing.assert_allclose(told["peaks"], reference, atol=2e-2)
+        assert told["peak"] == pytest.approx(np.abs(samples).max(), abs=2e-2)
+        rms = 20 * np.log10(np.sqrt(np.square(samples).mean()))
+        assert rms - 0.1 < told["level"] <= 20 * np.log10(told["peak"])
     assert len(client.get(dog["waveform"]).json()["peaks"]) == 300
     for points in (0, 2_001, "all"):
         assert client.get(dog["waveform"], params={"points": points}).status_code == 422

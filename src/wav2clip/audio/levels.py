@@ -27,6 +27,12 @@ _COARSER = {
 """How far below 1.0 the highest sample of a codec lies where that is more than a step of 16 bits
 (the largest numbers of mu-law and A-law: ITU-T G.711, tables 1a and 2a)."""
 
+_STRETCH = 0.4
+_SILENCE, _PAUSE = 1e-7, 0.1
+"""Stretches in which sound is looked for, seconds; power below which there is none (-70 dBFS), and
+share of the mean power of the others below which there is a pause (-10 dB): the blocks and gates of
+ITU-R BS.1770-5, annex 1, without the overlap of blocks."""
+
 _NOTHING = 2.0**-48
 """Variance, a step of 24 bits squared, of a channel that holds no sound to correlate."""
 
@@ -194,3 +200,51 @@ class Meter:
         if min(spread[0, 0], spread[1, 1]) <= _NOTHING:
             return None
         return float(np.clip(spread[0, 1] / math.sqrt(spread[0, 0] * spread[1, 1]), -1, 1))
+
+
+class HeardMeter:
+    """Takes blocks of a recording, and gives how loud it is while something is heard.
+
+    The mean power of what is left when silence and pauses are taken away, as ITU-R BS.1770-5 does
+    it, but without its weighting of frequencies. Of several channels the mean counts: one channel
+    is played on both sides.
+
+    Args:
+        rate: samples of a channel per second.
+
+    Attributes:
+        peak: the largest magnitude in any channel so far.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._size = max(round(_STRETCH * rate), 1)
+        self._powers = [np.zeros(0)]
+        self._rest = np.zeros(0)
+        self.peak = 0.0
+
+    def add(self, frames: Samples) -> None:
+        """Take the next frames, (n,) or (n, channels); what is not finite counts as silence."""
+        if not frames.size:
+            return
+        block = np.ascontiguousarray(frames.reshape(len(frames), -1).T)  # faster to reduce
+        if not np.isfinite(block.sum(dtype=np.float64)):
+            block = np.nan_to_num(block, posinf=0.0, neginf=0.0)
+        self.peak = max(self.peak, float(block.max()), -float(block.min()))
+        powers = np.einsum("cn,cn->n", block, block, dtype=np.float64) / len(block)
+        powers = np.concatenate([self._rest, powers])
+        whole = len(powers) // self._size * self._size
+        self._powers.append(powers[:whole].reshape(-1, self._size).mean(1))
+        self._rest = powers[whole:]
+
+    def level(self) -> float:
+        """dBFS of what is heard, by RMS; -inf where nothing is."""
+        powers = np.concatenate(
+            [*self._powers, *([[self._rest.mean()]] if len(self._rest) else [])]
+        )
+        lengths = np.full(len(powers), self._size)
+        lengths[sum(map(len, self._powers)) :] = len(self._rest)
+        heard = powers >= _SILENCE
+        if not heard.any():
+            return -math.inf
+        heard &= powers >= _PAUSE * np.average(powers[heard], weights=lengths[heard])
+        return decibels(math.sqrt(np.average(powers[heard], weights=lengths[heard])))

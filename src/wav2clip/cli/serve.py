@@ -29,7 +29,7 @@ def serve(
         typer.Option(
             envvar="WAV2CLIP_TOKEN",
             help="What clients must show.",
-            show_default="none on this machine alone, a new one otherwise",
+            show_default="none on this machine alone, a new one otherwise and without a library",
         ),
     ] = None,
     allow_host: Annotated[
@@ -45,7 +45,8 @@ def serve(
     """Search a library in a browser: a page, and a JSON API with its documentation at /docs.
 
     Only this machine can reach it unless --host says otherwise; then a token is needed, and
-    printed with the address. Stop it with Ctrl-C.
+    printed with the address. Without a library, the page lets you choose a folder of this machine
+    and index it; that needs the token, too. Stop it with Ctrl-C.
 
     Example: `wav2clip serve --open`
 
@@ -73,21 +74,25 @@ def serve(
             raise InputError(f"--folder {path}: is not a folder")
     if token is not None and len(token) < _SHORTEST_TOKEN:
         raise InputError(f"--token has {len(token)} characters, expected {_SHORTEST_TOKEN} or more")
-    if token is None and not is_loopback(host):
-        token = secrets.token_urlsafe(24)
     opened = finds.open_library(library, model, device)
-    if not opened.store.exists and not folder:
+    first = not folder and not len(opened)
+    private = is_loopback(host) and not allow_host
+    if first and not private:
         opened.store.segments  # noqa: B018  says how to make one
-    settings = Settings(host, token, tuple(allow_host or ()), tuple(folder or ()))
+    choosing = first and private
+    # Who chooses may choose whatever this user can read: other users of the machine may not.
+    if token is None and (choosing or not is_loopback(host)):
+        token = secrets.token_urlsafe(24)
+    settings = Settings(host, token, tuple(allow_host or ()), tuple(folder or ()), choosing)
     app = create_app(opened, settings)
     with listen(host, port) as listening:
         with console.err.status("loading the model and the library"):
             app.state.service.warm()
         address = _address(host, listening.getsockname()[1], token)
-        console.out.print(
-            f"{opened.store.name}: {len(opened)} segments at {address}",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        line = f"{opened.store.name}: {len(opened)} segments at {address}"
+        if choosing:
+            line = f"{opened.store.name} holds no sound yet: choose a folder at {address}"
+        console.out.print(line, markup=False, highlight=False, soft_wrap=True)
         if open_browser:
             import webbrowser
 

@@ -1,50 +1,48 @@
-"""Bringing the library up to date with a folder, as `wav2clip index` does."""
+"""Bringing the library up to date with a folder, as `wav2clip index` does, and what failed."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from wav2clip.library import IndexReport, Library
-from wav2clip.web.catalogue import Catalogue
+from wav2clip.files import is_mute
+from wav2clip.library import IndexReport
 from wav2clip.web.jobs import Job, Work
-from wav2clip.web.problems import Refusal
+from wav2clip.web.service import Service
 
 _SHOWN = 3
 
 
-def allowed_folder(catalogue: Catalogue, folder: str) -> Path:
-    """The real path of a folder that may be indexed.
-
-    Raises:
-        Refusal: 403 where it lies elsewhere or cannot be looked at, and the same where it does not
-            exist: who asks is not told what else there is on this machine.
-    """
-    refusal = Refusal(
-        403,
-        "that folder may not be indexed from here",
-        "one of the index_folders of /api/library, or a folder inside of them",
-        "start `wav2clip serve` with --folder to allow others",
-    )
-    if "\0" in folder:
-        raise refusal
-    real = Path(os.path.realpath(folder))
-    if not os.path.isabs(folder) or not catalogue.inside(real) or not real.is_dir():
-        raise refusal
-    return real
-
-
-def indexing(library: Library, folder: Path) -> Work:
+def indexing(service: Service, folder: Path) -> Work:
     """The work of indexing a folder; cancelled, it keeps the files that are done."""
 
     def work(job: Job) -> str:
         job.change(message="looking for recordings")
         # One thread per core, though this process computes with one thread otherwise.
-        report = library.index(folder, workers=os.cpu_count(), progress=job.progress)
+        report = service.library.index(folder, workers=os.cpu_count(), progress=job.progress)
+        _keep_unlisted(service, folder, report)
         job.change(message=summary(report))
         return "/api/library"
 
     return work
+
+
+def failures(service: Service) -> dict[Path, str]:
+    """The reason for each file and folder that could not be indexed, in the order of paths; files
+    without sound are none of them."""
+    library = service.library
+    known = library.failures() if library.store.exists else {}
+    failed = {path: reason for path, reason in known.items() if not is_mute(reason)}
+    return dict(sorted((failed | service.unlisted).items(), key=lambda each: os.fsencode(each[0])))
+
+
+def _keep_unlisted(service: Service, folder: Path, report: IndexReport) -> None:
+    """Remember what a run could not even look at: the library knows only files that it could."""
+    known = service.library.failures()
+    before = service.unlisted.items()
+    kept = {path: reason for path, reason in before if not path.is_relative_to(folder)}
+    now = {path: reason for path, reason in report.failures.items() if path not in known}
+    service.unlisted = kept | now
 
 
 def summary(report: IndexReport) -> str:

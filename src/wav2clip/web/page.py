@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 
@@ -30,6 +30,13 @@ _START = """SwaggerUIBundle({
 def page(request: Request, service: Held) -> HTMLResponse:
     """The page; everything that changes it fetches from the API."""
     return _templates.TemplateResponse(request, "index.html", {"version": __version__})
+
+
+@router.get("/manifest.webmanifest", include_in_schema=False)
+def manifest() -> FileResponse:
+    """What browsers install the page by. Beside the page, so that its addresses are relative to it;
+    not every system knows the type of files that are called so."""
+    return FileResponse(_HERE / "manifest.webmanifest", media_type="application/manifest+json")
 
 
 @router.get("/docs", include_in_schema=False)

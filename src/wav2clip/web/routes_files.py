@@ -144,9 +144,8 @@ def waveform(
     id: FileId,
     points: Annotated[int, Query(ge=1, le=2_000, description="Stretches.")] = 300,
 ) -> Waveform:
-    """The largest absolute sample of each of equally long stretches."""
-    file = service.catalogue.listing().file(id)
-    return Waveform(duration=round(file.duration, 3), peaks=service.waveform(file, points))
+    """The largest absolute sample of each of equally long stretches, and how loud it is."""
+    return service.waveform(service.catalogue.listing().file(id), points)
 
 
 @router.get(

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
 
 from wav2clip.errors import MissingExtraError
+from wav2clip.files import display
 from wav2clip.web import schemas
+from wav2clip.web.folders import allowed_folder, list_folder
 from wav2clip.web.gates import GatedStream
-from wav2clip.web.indexing import allowed_folder, indexing
+from wav2clip.web.indexing import failures, indexing
 from wav2clip.web.jobs import ENDED, Job
 from wav2clip.web.painting import painting
 from wav2clip.web.problems import Refusal, responses
-from wav2clip.web.schemas import GenerateRequest, IndexRequest, JobAccepted, JobKind, MapData
+from wav2clip.web.schemas import (
+    Failure,
+    FailureList,
+    FolderList,
+    GenerateRequest,
+    IndexRequest,
+    JobAccepted,
+    JobKind,
+    MapData,
+)
 from wav2clip.web.service import Held
 
 router = APIRouter(prefix="/api", tags=["jobs"])
@@ -32,9 +44,37 @@ _POLL_SECONDS = 0.1
 @router.post("/index", status_code=202, responses=responses(409))
 def index(service: Held, request: IndexRequest) -> JobAccepted:
     """Bring the library up to date with a folder."""
-    folder = allowed_folder(service.catalogue, request.folder)
-    job = service.jobs.start(JobKind.INDEX, indexing(service.library, folder))
+    folder = allowed_folder(service, request.folder)
+    job = service.jobs.start(JobKind.INDEX, indexing(service, folder))
     return JobAccepted(job=job.describe())
+
+
+@router.get("/folders", tags=["library"], responses=responses())
+def folders(
+    service: Held,
+    path: Annotated[
+        str | None,
+        Query(min_length=1, max_length=4096, description="By default the first of `places`."),
+    ] = None,
+    starts: Annotated[
+        str, Query(max_length=255, description="Only folders whose names begin so.")
+    ] = "",
+) -> FolderList:
+    """Folders of this machine that may be indexed: what lies in one, hidden ones left out."""
+    return list_folder(service, path, starts)
+
+
+@router.get("/failures", tags=["library"], responses=responses())
+def list_failures(
+    service: Held,
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> FailureList:
+    """What could not be indexed, and why."""
+    failed = failures(service)
+    some = itertools.islice(failed.items(), offset, offset + limit)
+    told = [Failure(name=display(p.name), path=display(p), reason=reason) for p, reason in some]
+    return FailureList(total=len(failed), failures=told)
 
 
 @router.get(
@@ -71,6 +111,12 @@ def generate(service: Held, request: GenerateRequest) -> JobAccepted:
         service.catalogue.listing().file(request.id or "")
     work = painting(service.library, service.catalogue, request, kept)
     return JobAccepted(job=service.jobs.start(JobKind.GENERATE, work).describe())
+
+
+@router.get("/jobs", responses=responses())
+def active(service: Held) -> list[schemas.Job]:
+    """The jobs that wait or are at work."""
+    return [job.describe() for kind in JobKind for job in service.jobs.active(kind)]
 
 
 @router.get("/jobs/{id}", responses=responses(404))

@@ -13,12 +13,13 @@ from fastapi import Query as Parameter
 from pydantic import StringConstraints
 
 from wav2clip.audio.excerpt import excerpt_name
-from wav2clip.files import display, is_mute
-from wav2clip.library import Library, Query, Result
+from wav2clip.files import display
+from wav2clip.library import Query, Result
 from wav2clip.library.languages import understand
 from wav2clip.library.query import Modality, Term, parse
 from wav2clip.library.search import By
 from wav2clip.web.catalogue import Listing
+from wav2clip.web.indexing import failures
 from wav2clip.web.narrowing import Filtered, count, why_nothing
 from wav2clip.web.problems import Refusal, responses
 from wav2clip.web.routes_files import addresses, excerpt_address
@@ -58,16 +59,12 @@ def library_info(service: Held) -> LibraryInfo:
         text_model=library.model.towers.name,
         folders=listing.folders(),
         tags=[TagCount(tag=tag, files=files) for tag, files in listing.tags[:_MOST_TAGS]],
-        failures=_failed(library) if library.store.exists else 0,
+        failures=len(failures(service)),
         can_generate=service.can_generate,
         can_map=service.can_map,
         index_folders=[display(root) for root in listing.roots],
+        any_folder=service.settings.any_folder,
     )
-
-
-def _failed(library: Library) -> int:
-    """Files that could not be indexed; those that have no sound are none of them."""
-    return sum(not is_mute(reason) for reason in library.failures().values())
 
 
 @router.get("/facets", responses=responses())

@@ -52,10 +52,49 @@ class LibraryInfo(BaseModel):
         description="Values of `folder`, sorted; a folder holds those below."
     )
     tags: list[TagCount] = Field(description="The most frequent first.")
-    failures: int = Field(description="Files that could not be indexed.")
+    failures: int = Field(description="How many `GET /api/failures` lists.")
     can_generate: bool
     can_map: bool
     index_folders: list[str] = Field(description="What `POST /api/index` accepts, or inside it.")
+    any_folder: bool = Field(description="Whether it accepts any folder of this machine.")
+
+
+class Folder(BaseModel):
+    """A folder of this machine."""
+
+    name: str
+    path: str = Field(
+        description="For `POST /api/index`: a path, or a `file:` URI where its bytes are no text."
+    )
+    sounds: int | None = Field(
+        default=None,
+        description="Files directly in it that are called as sound or video; null: not counted.",
+    )
+
+
+class FolderList(BaseModel):
+    """What lies in a folder, as far as it may be indexed."""
+
+    places: list[Folder] = Field(description="Where to begin, if no `path` was given.")
+    folder: Folder = Field(description="The one that is listed; `name` is its path for people.")
+    parent: str | None = Field(description="The `path` of what it lies in, if that is allowed.")
+    folders: list[Folder] = Field(description="In it, sorted; hidden ones are left out.")
+    whole: bool = Field(description="Whether there are no others: listing stops at 500 or 2 s.")
+
+
+class Failure(BaseModel):
+    """A file or folder that could not be indexed."""
+
+    name: str
+    path: str
+    reason: str
+
+
+class FailureList(BaseModel):
+    """A part of what could not be indexed, in the order of paths."""
+
+    total: int
+    failures: list[Failure]
 
 
 class FileInfo(BaseModel):
@@ -249,10 +288,14 @@ class Upload(BaseModel):
 
 
 class Waveform(BaseModel):
-    """The largest absolute sample of each of equally long stretches."""
+    """The largest absolute sample of each of equally long stretches, and how loud it is."""
 
     duration: float
     peaks: list[Share]
+    level: float | None = Field(
+        description="dBFS by RMS, silence and pauses taken away; null where nothing is heard."
+    )
+    peak: float = Field(description="The largest sample; 1 is full scale, floats may go beyond.")
 
 
 class MapData(BaseModel):

@@ -25,11 +25,12 @@ from wav2clip.web.gates import Gate
 from wav2clip.web.jobs import Jobs
 from wav2clip.web.maps import Maps
 from wav2clip.web.media import FileBody
+from wav2clip.web.outline import measured
 from wav2clip.web.problems import Refusal
+from wav2clip.web.schemas import Waveform
 from wav2clip.web.settings import Settings
 from wav2clip.web.spectrogram import png, spectrogram
 from wav2clip.web.uploads import Uploads
-from wav2clip.web.waveform import peaks
 from wav2clip.zeroshot import preset_labels
 
 Key = TypeVar("Key")
@@ -60,6 +61,9 @@ class Service:
         uploads: what was uploaded of late.
         jobs: what takes a while.
         maps: the map of the library.
+        listings: the gate in front of folders that are listed: a disk that does not answer costs
+            its places alone.
+        unlisted: folders and files that the last runs of indexing could not look at, and why.
     """
 
     def __init__(self, library: Library, settings: Settings) -> None:
@@ -74,7 +78,9 @@ class Service:
         self.uploads = Uploads(library, limits, self.readers)
         self.jobs = Jobs(limits.jobs_waiting)
         self.maps = Maps(self.catalogue)
-        self._waveforms: LRUCache[tuple[str, int, int], list[float]] = LRUCache(_WAVEFORMS)
+        self.listings = Gate(limits.listings, limits.wait_seconds, "folders are listed")
+        self.unlisted: dict[Path, str] = {}
+        self._waveforms: LRUCache[tuple[str, int, int], Waveform] = LRUCache(_WAVEFORMS)
         self._spectrograms: LRUCache[tuple[str, int, int, int], bytes] = LRUCache(
             _SPECTROGRAMS, getsizeof=len
         )
@@ -108,11 +114,15 @@ class Service:
         self.jobs.close()
         self.readers.close()
 
-    def waveform(self, file: File, points: int) -> list[float]:
-        """Peaks of a recording, kept for the next who asks."""
+    def may_index(self, real: Path) -> bool:
+        """Whether a folder, a path without links, may be listed and indexed from here."""
+        return self.settings.any_folder or self.catalogue.inside(real)
 
-        def drawn(blocks: Iterator[Samples], total: int) -> list[float]:
-            return [round(float(value), 4) for value in peaks(blocks, total, points)]
+    def waveform(self, file: File, points: int) -> Waveform:
+        """Peaks and level of a recording, kept for the next who asks."""
+
+        def drawn(blocks: Iterator[Samples], total: int) -> Waveform:
+            return measured(blocks, total, file.sample_rate, points)
 
         key = (file.id, file.mtime_ns, points)
         return self._kept(self._waveforms, key, lambda: self._decoded(file, drawn))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wav2clip.errors import InputError
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -24,6 +26,7 @@ class Limits:
         works_at_once: the same, before that rate counts.
         receiving: uploads that arrive at the same time.
         heavy: sounds that are decoded or embedded at the same time.
+        listings: folders that are listed at the same time.
         streams: conversions and streams of events that run at the same time.
         wait_seconds: how long a request waits for its turn before it is refused.
         jobs_waiting: jobs of a kind that wait for their turn.
@@ -43,6 +46,7 @@ class Limits:
     works_at_once: int = 20
     receiving: int = 8
     heavy: int = 2
+    listings: int = 4
     streams: int = 32
     wait_seconds: float = 5.0
     jobs_waiting: int = 4
@@ -59,6 +63,8 @@ class Settings:
         hosts: further names under which it is reached.
         folders: what may be indexed and read; by default the folders that the library's files lie
             in.
+        any_folder: whether every folder of this machine may be listed and indexed, for a server
+            that has nothing to begin with. What is played still lies in the folders above.
         limits: see :class:`Limits`.
     """
 
@@ -66,4 +72,12 @@ class Settings:
     token: str | None = None
     hosts: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
+    any_folder: bool = False
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if self.any_folder and not self.token:
+            raise InputError(
+                "any_folder without a token would let every user of this machine read what this "
+                "one may read: expected both; give a token, or folders instead"
+            )

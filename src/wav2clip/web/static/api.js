@@ -40,7 +40,10 @@ export async function request(path, { query, json, body, method, signal, blob = 
     throw new ApiError(0, UNREACHABLE);
   }
   if (response.ok && blob) return response.blob();
-  const answer = await response.json().catch(() => null);
+  const answer = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return null;
+  });
   if (response.ok && answer !== null) return answer;
   throw problem(response, answer?.detail);
 }

@@ -1,6 +1,7 @@
 // The page: state in the address -> what is asked -> what is shown.
 
 import { patiently, request } from "./api.js";
+import { connectAudition } from "./audition.js";
 import { asSound, showHeadings } from "./browse.js";
 import { connectCollect } from "./collect.js";
 import { connectCollections, hideCollections, showAgain, showCollections, showMore } from "./collections.js";
@@ -14,11 +15,13 @@ import { connectLibrary, showLibrary } from "./library.js";
 import { connectMap, forgetMap, light, openMap } from "./map.js";
 import { clear, notice } from "./notices.js";
 import { connectBar, player } from "./player.js";
+import { connectRecall } from "./recall.js";
 import { record } from "./recorder.js";
 import { connectResults, select, showResults, sounds } from "./results.js";
 import {
   browses, filesQuery, filtered, go, href, nothing as nowhere, onState, partOf, read, searchQuery, searches, toView, unfiltered,
 } from "./state.js";
+import { connectSearches } from "./searches.js";
 import { showSources } from "./sources.js";
 import { connectSources, upload, uploadOf } from "./uploads.js";
 import { showSpectrograms, showsSpectrograms } from "./waveform.js";
@@ -40,6 +43,7 @@ async function start() {
   connectTheme();
   connectKeys();
   connectBar();
+  connectAudition();
   connectMap();
   connectFilters();
   connectFacets();
@@ -50,6 +54,8 @@ async function start() {
   connectCollections();
   connectCollect(showAgain);
   connectPhrase();
+  connectRecall();
+  connectSearches();
   player.addEventListener("failed", (event) => notice("play", event.detail));
   player.addEventListener("change", () => player.playing && clear("play"));
   onState(render);

@@ -15,6 +15,7 @@ class Player extends EventTarget {
   sound = null;
   loop = false;
   #audio = new Audio();
+  #amplifier = null; // a GainNode, once it is needed
   #begin = 0;
 
   constructor() {
@@ -44,6 +45,36 @@ class Player extends EventTarget {
 
   get volume() {
     return this.#audio.volume;
+  }
+
+  /** A factor for what is heard; beyond 1, too, which the volume of an element cannot do. */
+  set gain(factor) {
+    if (!this.#amplifier && factor === 1) return;
+    this.#amplifier ??= amplifierOf(this.#audio);
+    this.#amplifier.gain.value = factor;
+  }
+
+  get gain() {
+    return this.#amplifier?.gain.value ?? 1;
+  }
+
+  /** How fast it plays; 1 is as it was recorded. */
+  set speed(factor) {
+    this.#audio.defaultPlaybackRate = factor; // of the sounds to come
+    this.#audio.playbackRate = factor;
+  }
+
+  get speed() {
+    return this.#audio.playbackRate;
+  }
+
+  /** Whether another speed leaves the pitch as it is. */
+  set keepsPitch(on) {
+    this.#audio.preservesPitch = on;
+  }
+
+  get keepsPitch() {
+    return this.#audio.preservesPitch;
   }
 
   is(sound) {
@@ -84,6 +115,7 @@ class Player extends EventTarget {
   }
 
   #start() {
+    this.#amplifier?.context.resume();
     this.#audio.play().catch((error) => {
       // AbortError: another sound came first. NotSupportedError comes with an `error` event of its own.
       if (error.name === "NotAllowedError") announce("The browser wants a click or a key before it plays.");
@@ -128,6 +160,14 @@ class Player extends EventTarget {
   #emit(name) {
     this.dispatchEvent(new Event(name));
   }
+}
+
+function amplifierOf(audio) {
+  const context = new AudioContext();
+  const amplifier = context.createGain();
+  context.createMediaElementSource(audio).connect(amplifier).connect(context.destination);
+  context.resume();
+  return amplifier;
 }
 
 export const player = new Player();

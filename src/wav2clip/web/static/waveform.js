@@ -23,10 +23,10 @@ export function showSpectrograms(on) {
   for (const canvas of document.querySelectorAll("canvas")) canvas.waveform?.changed();
 }
 
-/** The peaks of a sound, in [0, 1]: those it carries, or those the server gives. */
-function peaksOf(sound) {
-  if (Array.isArray(sound.peaks)) return Promise.resolve(sound.peaks);
-  return once(sound.waveform, () => patiently(sound.waveform).then((answer) => answer.peaks));
+/** The peaks of a sound, in [0, 1], and its level: what it carries, or what the server gives. */
+export function outlineOf(sound) {
+  if (Array.isArray(sound.peaks)) return Promise.resolve({ peaks: sound.peaks, level: null });
+  return once(sound.waveform, () => patiently(sound.waveform));
 }
 
 /** The levels of its spectrogram, as the server gives them. */
@@ -108,7 +108,7 @@ export class Waveform {
         if (sound !== this.#sound) return;
         this.#levels = levels;
       } else {
-        const peaks = await peaksOf(sound);
+        const { peaks } = await outlineOf(sound);
         if (sound !== this.#sound) return;
         this.#peaks = peaks;
       }

@@ -8,8 +8,9 @@ const SUGGESTIONS = ["rain on a roof", "footsteps on gravel", "a door closing", 
 export function showWelcome(library, { hidden }) {
   const section = byId("welcome");
   section.hidden = hidden;
-  if (hidden || section.dataset.files === String(library.files)) return;
-  section.dataset.files = library.files;
+  const shown = `${library.files} ${library.failures}`;
+  if (hidden || section.dataset.shown === shown) return;
+  section.dataset.shown = shown;
   const words = library.tags.length >= 3 ? library.tags.slice(0, 8).map(({ tag }) => tag) : SUGGESTIONS;
   const list = element("ul", { class: "suggestions", "aria-label": "Try" }, ...words.map((word) => {
     const button = element("button", { type: "button", class: "chip" }, word);
@@ -23,5 +24,7 @@ export function showWelcome(library, { hidden }) {
     element("p", {}, "Or ", element("a", { href: href({ ...read(), view: "browse" }), "data-view": "browse" }, "browse all of them"), "."),
     element("p", { class: "fine" }, "Add and take away with signs that stand alone: ",
       element("code", {}, "rain + 0.5*thunder - voices")),
+    library.failures ? element("p", {}, element("a", { href: "?view=library", "data-view": "library" },
+      `${amount(library.failures, "file")} could not be indexed`), ".") : "",
   );
 }
