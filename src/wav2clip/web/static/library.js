@@ -14,13 +14,16 @@ export function connectLibrary(changed) {
   connectChooser();
   connectFailures();
   const watch = async (job, title) => {
+    const pressed = document.activeElement;
     const { block, ended } = jobBlock(job, title);
     byId("index-jobs").prepend(block);
     if (!await ended) return;
     await changed();
     byId("failures").open = !byId("failures").hidden;
-    // With the first sounds the page shows what can be searched, and hides the button that was pressed.
-    if (!document.activeElement.checkVisibility()) byId("main").focus();
+    // With the first sounds the page shows what can be searched, and hides the button that was pressed:
+    // browsers take the focus from it when they draw next, and give it to nothing.
+    const lost = [pressed, document.body].includes(document.activeElement) && !pressed.checkVisibility();
+    if (lost) byId("main").focus();
   };
   request("api/jobs").then((jobs) => { // begun by another page, or before this one was loaded anew
     for (const job of jobs) if (job.kind === "index") watch(job, "Indexing");
